@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -14,9 +15,10 @@ import pytest
 
 from sovereign_ml.card.schema.facts import CampaignFacts
 from sovereign_ml.config.connections import LogLocation
-from sovereign_ml.decision_log import DecisionLog
+from sovereign_ml.decision_log import DecisionLog, Draft
 from sovereign_ml.decision_log.sqlite import SQLite
 from sovereign_ml.monitoring import campaign
+from sovereign_ml.monitoring.logged import read_decisions
 from sovereign_ml.monitoring.reporting.campaign_facts import campaign_facts
 
 KEY = b"k" * 32
@@ -80,6 +82,17 @@ def test_without_an_effect_the_card_claims_none(log: DecisionLog, tmp_path: Path
     listed(log, "spring-2026")
     found = campaign_facts(location(tmp_path), lambda: Outcomes(0.0))  # type: ignore[arg-type,return-value]
     assert not CampaignFacts.model_validate(found).is_shown
+
+
+def test_a_score_that_is_no_probability_does_not_count(log: DecisionLog, tmp_path: Path) -> None:
+    scores = [0.5, 1.0, 1.7, float("nan"), "high", None]
+    bodies = [json.dumps({"score": score, "outcome": "no_offer"}) for score in scores]
+    log.append([Draft("decision", f"c-{n}", f"{n:032x}", body) for n, body in enumerate(bodies)])
+    table = read_decisions(location(tmp_path), datetime(2027, 1, 1), 90)
+    assert table is not None
+    assert list(table.rows["score"]) == [0.5, 1.0]
+    assert table.unusable == 3
+    assert table.blanked == 0
 
 
 def test_without_a_campaign_no_transaction_is_read(log: DecisionLog, tmp_path: Path) -> None:

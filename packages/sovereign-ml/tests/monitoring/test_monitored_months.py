@@ -6,8 +6,10 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,8 @@ from servers import free_port
 from small_project import churn, configure, environment, run
 from sovereign_ml.bundle.sealed import MANIFEST, read_manifest, seal_again
 from sovereign_ml.cli.main import application
+from sovereign_ml.decision_log import DecisionLog, Draft
+from sovereign_ml.decision_log.sqlite import SQLite
 from sovereign_ml.monitoring.alarms import read_alarms, refuse_training
 from sovereign_ml.monitoring.watch import MonitorReport, newest_report
 from steady_shop import REGISTERED, SteadyShop
@@ -180,10 +184,34 @@ def test_a_version_of_the_registry_is_watched_and_compared(
     assert (code, text.count("\n")) == (1, 0)
 
 
+def test_a_candidate_with_features_that_were_not_served_is_compared_on_past_days(
+    shop: SteadyShop, monitor: Monitor
+) -> None:
+    path = shop.root / ".churn/decisions.db"
+    body = {"score": 0.3, "band": "low", "outcome": "no_offer", "model_version": "acme-churn 1"}
+    unlike: list[dict[str, Any]] = [{"features": {"recency_days": 3.0}}, {"features": None}]
+    drafts = [
+        Draft("decision", f"case-{number}", person, json.dumps(body | unlike[number % 2]))
+        for number, person in enumerate(shop.lines["customer_id"].unique()[:900])
+    ]
+    with closing(DecisionLog(SQLite(path), lambda: "2026-03-05T00:00:00.000000Z")) as log:
+        log.append(drafts)
+    configure(shop.root, {"monitor.min_decisions": 100})
+    try:
+        code, text = monitor("--as-of", "2026-06-01", "--challenger", "1", "--json")
+    finally:
+        configure(shop.root, {"monitor.min_decisions": 500})
+        path.unlink()
+    challenge = json.loads(text)
+    assert (code, challenge["source"]) == (0, "past days computed anew")
+    assert challenge["n"] > 1000
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--as-of", "yesterday"], "--as-of is 'yesterday'"),
+        (["--as-of", "2001-01-01"], "no transaction before 2001-01-02: the first is of 2024-06-01"),
         (["--as-of", "2099-01-01"], "--as-of 2099-01-01 is in the future"),
         (["answer", "A-1", "--as", "Ada Lovelace", "--why", "So", "--action", "wait"], "no alarm"),
     ],
@@ -226,6 +254,14 @@ def test_a_campaign_keeps_a_control_group_and_tells_nothing_too_early(
     assert set(listed["customer_id"]) <= set(scored["customer_id"])
     assert target.stat().st_mode & 0o777 == 0o600
     assert monitor(*make, command="campaign")[0] == 2  # the file is there
+    # Neither a folder that cannot be written to nor a draw without both groups uses up the name.
+    again = ["list", "summer-2026", "--output", str(tmp_path / "summer.csv"), "--share"]
+    blocked = [*again[:3], str(target / "summer.csv"), "--share", "0.5"]
+    assert monitor(*blocked, command="campaign")[0] != 0
+    code, text = monitor(*again, "0.004", "--control", "0.9", command="campaign")
+    assert (code, "nothing can be compared" in text) == (1, True)
+    assert not (tmp_path / "summer.csv").exists()
+    assert monitor(*again, "0.5", command="campaign")[0] == 0
     values = ["result", "spring-2026", "--value", "80", "--cost", "1"]
     code, text = monitor(*values, command="campaign")
     assert (code, "0 treated and 0 controls have a known outcome" in text) == (1, True)

@@ -170,7 +170,8 @@ def draw(
     """Choose ``size`` people of ``scores``, draw the control group, and write both into the log.
 
     People are ordered by score, or by score times the column ``value``. People who objected or were
-    erased before this transaction are left out. Raises Misuse for a name that exists already.
+    erased before this transaction are left out. Raises Misuse for a name that exists already, and
+    Refused for a draw without both groups. Neither leaves anything in the log.
     """
     if not NAME.fullmatch(name):
         raise Misuse(
@@ -184,6 +185,12 @@ def draw(
     order = worth.sort_values(ascending=False, kind="stable").index
     chosen = scores.loc[order].head(size)
     control = [is_control(key, name, customer, share) for customer in chosen["customer_id"]]
+    if len(set(control)) < 2:
+        group = "controls" if all(control) else "treated"
+        raise Refused(
+            f"All {len(control):,} people drawn for '{name}' are {group}, so nothing can be "
+            "compared: take a larger share of people, or another share of controls."
+        )
     drafts = []
     people = zip(chosen.to_dict("records"), control, strict=True)
     for place, (row, is_held_back) in enumerate(people):

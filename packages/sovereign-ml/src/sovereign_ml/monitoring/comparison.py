@@ -168,6 +168,8 @@ def likely_cause(comparison: Comparison, limits: MonitorSettings) -> str:
 
 WORDS = {"missing": "missing", "beyond": "out-of-range", "unseen": "unknown"}
 """Rules about the share of values of a kind, and that kind in words."""
+SMALL = 0.0005
+"""Change of a share that is nothing in a figure with one digit."""
 
 
 def _over(rule: str, comparison: Comparison, limit: float) -> list[str]:
@@ -181,11 +183,13 @@ def _over(rule: str, comparison: Comparison, limit: float) -> list[str]:
 def _shares(rule: str, comparison: Comparison, limit: float) -> Finding:
     changes = {name: getattr(change, rule) for name, change in comparison.features.items()}
     over = _over(rule, comparison, limit)
-    shown = over[:4] or [max(changes, key=lambda name: abs(changes[name]))]
-    text = ", ".join(f"{name} {100 * changes[name]:+.1f}" for name in shown)
+    largest = max(changes, key=lambda name: abs(changes[name]))
+    text = ", ".join(f"{name} {100 * changes[name]:+.1f}" for name in over[:4] or [largest])
+    if abs(changes[largest]) < SMALL:
+        text = "no change"
     return Finding(
         is_broken=bool(over),
-        text=f"share of {WORDS[rule]} values: {text} points",
+        text=f"share of {WORDS[rule]} values: {text}" + " points" * (text != "no change"),
         limit=f"{100 * limit:g} points",
     )
 

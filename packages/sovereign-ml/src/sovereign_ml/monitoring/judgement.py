@@ -100,8 +100,8 @@ def judge(
         unmeasured: tuple[Status, str, str] = ("not measured", "no customer can be scored", "")
         results |= dict.fromkeys(OF_CUSTOMERS, unmeasured)
     results["early"] = _early(early, limits)
-    results["rates"] = _rates(detector, alarmed=alarmed)
-    results["gate"] = _gate(realised, gate)
+    results["rates"] = _rates(detector, limits, alarmed=alarmed)
+    results["gate"] = _gate(realised, gate, limits)
     results["fairness"] = _fairness(fairness, gate.max_fairness_gap)
     results["review"] = _review(reviews, waiting_days, catch_rate)
     advice = dict.fromkeys(("shift", "score"), likely_cause(comparison, limits))
@@ -135,7 +135,11 @@ def worst(states: Sequence[RuleState]) -> Literal["ok", "watch", "alarm"]:
 def _early(looks: Sequence[EarlyLook], limits: MonitorSettings) -> tuple[Status, str, str]:
     limit = f"{limits.early_ratio:.0%} off and beyond chance"
     if not looks:
-        return "not measured", "no young decisions whose first week is over", limit
+        return (
+            "not measured",
+            "too few young decisions without an offer whose first week is over",
+            limit,
+        )
     text = ", ".join(
         f"day {look.day}: {look.observed:,.0f} of {look.expected:,.0f} expected "
         f"({look.ratio - 1:+.0%}, z {look.z:+.1f})"
@@ -144,9 +148,16 @@ def _early(looks: Sequence[EarlyLook], limits: MonitorSettings) -> tuple[Status,
     return early_status(looks, limits), text, limit
 
 
-def _rates(detector: EDetector | None, *, alarmed: bool) -> tuple[Status, str, str]:
+def _too_few(limits: MonitorSettings) -> str:
+    # Who got an offer is counted apart, so a log full of offers has nothing to judge here.
+    return f"fewer than {limits.min_decisions} matured decisions without an offer"
+
+
+def _rates(
+    detector: EDetector | None, limits: MonitorSettings, *, alarmed: bool
+) -> tuple[Status, str, str]:
     if detector is None or not detector.looks:
-        return "not measured", "no matured decisions", ""
+        return "not measured", f"{_too_few(limits)} in each horizon", ""
     last = detector.looks[-1]
     text = (
         f"predicted {last.expected:.1%}, observed {last.observed:.1%} of {last.n:,} decisions up "
@@ -156,12 +167,14 @@ def _rates(detector: EDetector | None, *, alarmed: bool) -> tuple[Status, str, s
     return ("alarm" if alarmed else "ok"), text, limit
 
 
-def _gate(realised: RealisedFigures | None, gate: RegisterSettings) -> tuple[Status, str, str]:
+def _gate(
+    realised: RealisedFigures | None, gate: RegisterSettings, limits: MonitorSettings
+) -> tuple[Status, str, str]:
     """Return the gate of step 7 on real outcomes. A figure fails when its whole interval does."""
     low, high = gate.calibration_slope
     limit = f"ROC AUC {gate.min_roc_auc:g}, slope {low:g} to {high:g}"
     if realised is None:
-        return "not measured", "too few matured decisions", limit
+        return "not measured", f"{_too_few(limits)}, or all with one outcome", limit
     auc, slope = realised.figures["roc_auc"], realised.figures["calibration_slope"]
     fails = auc["high"] < gate.min_roc_auc or slope["high"] < low or slope["low"] > high
     figures = f"ROC AUC {auc['value']:.3f}, slope {slope['value']:.2f}"

@@ -27,12 +27,14 @@ COLUMNS = (
 class DecisionTable:
     """Decisions with a score, one row each, and counts of other entries.
 
-    ``blanked`` decisions are erased or expired. ``reviews`` has figures of human review in the
+    ``blanked`` decisions are erased or expired, ``unusable`` ones have a score that is no
+    probability. ``reviews`` has figures of human review in the
     window. ``waiting_days`` is the age of the oldest case that nobody has decided.
     """
 
     rows: pd.DataFrame
     blanked: int
+    unusable: int
     pending: int
     contests: int
     erasures: int
@@ -77,12 +79,12 @@ def _table(
     cases: dict[str, list[Any]] = {}
     replaced: set[str] = set()
     reviews: list[Entry] = []
-    counts = dict.fromkeys(("blanked", "contest", "erasure", "objection"), 0)
+    counts = dict.fromkeys(("blanked", "unusable", "contest", "erasure", "objection"), 0)
     oldest = ""
     for entry in entries:
         if entry.seq in waiting:
             oldest = oldest or entry.at
-        if entry.kind in counts and entry.at >= begin:
+        if entry.kind in ("contest", "erasure", "objection") and entry.at >= begin:
             counts[entry.kind] += 1
         # Erasure and expiry blank the body and keep the entry.
         if entry.body is None:
@@ -92,11 +94,14 @@ def _table(
             # A correction counts in place of the decision that it corrects.
             if body.get("corrects"):
                 replaced.add(body["corrects"])
-            if body.get("score") is not None:
+            score = body.get("score")
+            if score is not None and not _is_probability(score):
+                counts["unusable"] += 1
+            elif score is not None:
                 cases[entry.case_id] = [
                     entry.subject,
                     entry.at,
-                    body["score"],
+                    score,
                     body["outcome"],
                     bool(body.get("control")),
                     str(body.get("model_version", "")),
@@ -122,6 +127,7 @@ def _table(
     return DecisionTable(
         rows=rows[~rows["outcome"].isin(NO_DECISION)].reset_index(drop=True),
         blanked=counts["blanked"],
+        unusable=counts["unusable"],
         pending=int((rows["outcome"] == "pending_review").sum()),
         contests=counts["contest"],
         erasures=counts["erasure"],
@@ -135,3 +141,8 @@ def _table(
         },
         waiting_days=waiting_days,
     )
+
+
+def _is_probability(score: object) -> bool:
+    # A script of a team may have written the entry. NaN is in no range.
+    return isinstance(score, int | float) and 0 <= score <= 1

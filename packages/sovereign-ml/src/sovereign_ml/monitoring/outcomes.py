@@ -194,16 +194,20 @@ def watch_rates(
 class Challenge(_Frozen):
     """Differences between a candidate and the model in use on the same people, with 95 % intervals.
 
-    Positive ``roc_auc`` and negative ``brier`` speak for the candidate.
+    Positive ``roc_auc`` and negative ``brier`` speak for the candidate. ``source`` says where the
+    people come from: the decision log, or past days computed anew.
     """
 
     version: str
+    source: str
     n: int
     roc_auc: dict[str, float]
     brier: dict[str, float]
 
 
-def challenge(version: str, churned: Floats, candidate: Floats, in_use: Floats) -> Challenge:
+def challenge(
+    version: str, churned: Floats, candidate: Floats, in_use: Floats, *, source: str
+) -> Challenge:
     """Return the candidate's figures less those of the model in use. All arrays have shape (n,)."""
     y = churned.astype(np.int64)
     new, current = bootstrap.Ranked(y, candidate), bootstrap.Ranked(y, in_use)
@@ -213,4 +217,6 @@ def challenge(version: str, churned: Floats, candidate: Floats, in_use: Floats) 
         return {name: ours[name] - theirs[name] for name in ("roc_auc", "brier")}
 
     gaps = bootstrap.intervals(y, measure, 2 * RESAMPLES, seed=7)
-    return Challenge(version=version, n=len(y), roc_auc=gaps["roc_auc"], brier=gaps["brier"])
+    return Challenge(
+        version=version, source=source, n=len(y), roc_auc=gaps["roc_auc"], brier=gaps["brier"]
+    )

@@ -44,7 +44,7 @@ class PastDays:
             )
         self._config, self._kind = config, kind
         self.connection = self._sql.load(need(valid, "validate"), kind)
-        self._oldest_event: datetime
+        self.oldest_event: datetime
         self.newest_event: datetime
         self.forget_from(as_of)
 
@@ -53,7 +53,7 @@ class PastDays:
         if moment is not None:
             self.connection.execute("DELETE FROM lines WHERE ts >= ?", [moment])
             event_tables.forget_from(self.connection, moment)
-        self._oldest_event, self.newest_event = self._sql.history(self.connection)
+        self.oldest_event, self.newest_event = self._sql.history(self.connection)
 
     @property
     def horizon_days(self) -> int:
@@ -68,7 +68,7 @@ class PastDays:
     @property
     def usable_from(self) -> datetime:
         """Return the first day whose history covers the time in which customers are active."""
-        return self._oldest_event + timedelta(days=self._config.active_within_days)
+        return self.oldest_event + timedelta(days=self._config.active_within_days)
 
     @property
     def events_are_churn(self) -> bool:

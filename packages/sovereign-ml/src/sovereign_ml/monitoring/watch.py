@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from sovereign_ml.bundle.sealed import Bundle, read_bundle
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
-from sovereign_ml.errors import Refused
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.evaluation import metrics
 from sovereign_ml.monitoring import alarms, outcomes
 from sovereign_ml.monitoring.comparison import Comparison, compare, nobody
@@ -94,9 +94,20 @@ class Watch:
         return self.settings.path("valid")
 
     def past(self, end: datetime | None = None) -> PastDays:
-        """Return the transactions that were known at ``end`` (UTC), or all of them."""
+        """Return the transactions that were known at ``end`` (UTC), or all of them.
+
+        Raises Misuse if there was none yet.
+        """
         config = self.settings
-        return PastDays(self.project, self.valid, config.features, config.label.kind, end)
+        past = PastDays(self.project, self.valid, config.features, config.label.kind)
+        if end is not None:
+            if past.oldest_event >= end:
+                raise Misuse(
+                    f"There is no transaction before {end:%Y-%m-%d}: the first is of "
+                    f"{past.oldest_event:%Y-%m-%d}. Name a later day."
+                )
+            past.forget_from(end)
+        return past
 
     def run(self, end: datetime, now: datetime) -> MonitorReport:
         """Check the model as of ``end``, the midnight (UTC) after the last day that counts.
@@ -187,27 +198,49 @@ class Watch:
     def challenge(self, candidate: Bundle, end: datetime) -> outcomes.Challenge:
         """Score the decided people with ``candidate``, and compare it with the model in use.
 
-        It changes no decision and writes nothing. Raises Refused while too few outcomes are known.
+        It changes no decision and writes nothing. Past days are computed anew where the log does
+        not hold every feature of the candidate. Raises Refused while too few outcomes are known,
+        and for a candidate with features that this project does not compute.
         """
         import pandas as pd
 
         sealed, reference = self.bundle_and_reference()
         past = self.past(end)
         table = read_decisions(self.settings.log_location, end, WINDOW_DAYS, with_features=True)
-        rows, source = self._decided(past, sealed, reference, table, end)
+        rows, source = self._comparable(self._decided(past, sealed, reference, table, end))
+        needed = candidate.model.features
+        if source == LOG:
+            # The decision log has the features as they were served.
+            served = [features or {} for features in rows["features"]]
+            if all(set(needed) <= features.keys() for features in served):
+                inputs = pd.DataFrame(served, columns=list(needed))
+            else:
+                anew = self._decided(past, sealed, reference, None, end)
+                rows, source = self._comparable(anew)
+        if source != LOG:
+            inputs = rows
+        if lacking := sorted(set(needed) - {*inputs.columns}):
+            raise Refused(
+                f"Version {candidate.manifest.version} needs {', '.join(lacking)}, which this "
+                "project does not compute: compare it in a checkout of its own commit."
+            )
+        score = candidate.model.probability(columns(candidate.model, inputs))
+        churned, in_use = (rows[name].to_numpy(dtype=float) for name in ("churned", "score"))
+        version = candidate.manifest.version
+        return outcomes.challenge(version, churned, score, in_use, source=source)
+
+    def _comparable(self, decided: tuple[pd.DataFrame, Source]) -> tuple[pd.DataFrame, Source]:
+        """Return the rows without an offer whose outcome is known. Raises Refused for too few."""
+        rows, source = decided
         rows = rows[rows["churned"].notna() & ~rows["treated"]].reset_index(drop=True)
-        churned = rows["churned"].to_numpy(dtype=float)
         smallest = self.settings.monitor.min_decisions
-        if len(rows) < smallest or len(set(churned)) < 2:
+        if len(rows) < smallest or rows["churned"].nunique() < 2:
             raise Refused(
                 f"{len(rows):,} decisions without an offer have a known outcome, and a comparison "
-                f"needs {smallest:,} ([monitor] min_decisions): wait for the horizon to end."
+                f"needs {smallest:,} ([monitor] min_decisions) with both outcomes: wait for the "
+                "horizon to end."
             )
-        # The decision log has the features as they were served.
-        inputs = pd.DataFrame(list(rows["features"])) if source == LOG else rows
-        score = candidate.model.probability(columns(candidate.model, inputs))
-        in_use = rows["score"].to_numpy(dtype=float)
-        return outcomes.challenge(candidate.manifest.version, churned, score, in_use)
+        return rows, source
 
     def bundle_and_reference(self) -> tuple[Bundle, Reference]:
         """Return the sealed bundle and its reference."""
@@ -291,6 +324,10 @@ class Watch:
             )
         if table and table.blanked:
             lines.append(f"{table.blanked:,} decisions are erased or expired and do not count.")
+        if table and table.unusable:
+            lines.append(
+                f"{table.unusable:,} decisions have a score that is no probability and do not count."
+            )
         if table and table.pending:
             lines.append(f"{table.pending:,} decisions wait for a person and have no outcome yet.")
         smallest = self.settings.evaluate.min_group

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,21 +58,25 @@ def list_command(
     size = round(len(scores) * (settings.evaluate.contact_budget if share is None else share))
     if size < 2:
         raise Refused(f"{len(scores):,} people may be contacted, and the share takes {size}.")
-    # The draw is recorded before the list is written: nobody is contacted without a record.
-    log = _open(settings)
+    # The draw is recorded before the list is written: nobody is contacted without a record. A
+    # folder that cannot be written to must show before that, because a draw is never repeated.
+    write_durably(output, "", mode=0o600)
     try:
-        drawn = campaign.draw(
-            log,
-            scores,
-            name=name,
-            size=size,
-            value=value,
-            share=control,
-            effect=effect,
-            key=settings.pseudonym_key(),
-        )
-    finally:
-        log.close()
+        with closing(_open(settings)) as log:
+            drawn = campaign.draw(
+                log,
+                scores,
+                name=name,
+                size=size,
+                value=value,
+                share=control,
+                effect=effect,
+                key=settings.pseudonym_key(),
+            )
+    except (Misuse, Refused):
+        # No draw is on record, so the name of the file stays free.
+        output.unlink()
+        raise
     write_durably(output, drawn.text, mode=0o600)
     typer.echo(
         f"{drawn.treated:,} on the list, {drawn.control:,} controls, {drawn.left_out:,} left out "

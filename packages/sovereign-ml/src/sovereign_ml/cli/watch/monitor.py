@@ -212,7 +212,7 @@ def _challenge(watch: Watch, version: str, end: datetime, *, as_json: bool) -> N
         return
     typer.echo(
         f"Version {version} against the model in use, on {comparison.n:,} decisions whose outcome "
-        "is known:"
+        f"is known ({comparison.source}):"
     )
     for name, figure in (("ROC AUC", comparison.roc_auc), ("Brier", comparison.brier)):
         typer.echo(
