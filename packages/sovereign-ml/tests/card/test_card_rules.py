@@ -51,7 +51,7 @@ def test_the_pack_is_complete() -> None:
         "M02",
         "P01",
         "P02",
-        *(f"R{n:02}" for n in range(1, 80)),
+        *(f"R{n:02}" for n in range(1, 81)),
     }
 
 

@@ -7,17 +7,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
 from loopback import Quiet, listening
+from mlflow_here import KEY, mlflow_server, variables
 from sagemaker_double import dumped
 from sagemaker_sdk_double import account_of, sdk
 from small_project import load
@@ -30,34 +28,6 @@ from sovereign_ml.leaving.both_tracks.tracker import tracked
 from sovereign_ml.leaving.dump import open_dump
 from sovereign_ml.leaving.minimise import Minimiser
 from sovereign_ml.registry import mlflow
-
-KEY = bytes(range(32))
-
-
-@contextmanager
-def mlflow_server(project: Any) -> Iterator[str]:
-    """MLflow's own server application over the store of ``project``, in this process."""
-    import mlflow.server
-    from mlflow.server import handlers
-
-    handlers._tracking_store = handlers._get_tracking_store(
-        mlflow_uri(project), (project.root / ".mlflow/artifacts").as_uri()
-    )
-    server = make_server("127.0.0.1", 0, mlflow.server.app, threaded=True)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        handlers._tracking_store = None
-
-
-def mlflow_uri(project: Any) -> str:
-    return mlflow.tracking_uri(project.tracking)
-
-
-def variables(address: str) -> dict[str, str]:
-    return {"MLFLOW_TRACKING_URI": address, "BOTH_TRACKS_KEY": KEY.hex()}
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
+from leave_commands import ONE_PROCESS
 from sagemaker_double import START, Account, Row, dumped, store
 from sealing import sealed
 from small_project import KEY, PROGRAMS, load, make_clone
@@ -338,24 +339,6 @@ def test_what_would_bring_deleted_people_back_is_refused(tmp_path: Path) -> None
 
 
 # The commands, where nothing can leave.
-
-ONE_PROCESS = """
-import json, os, sys
-from sovereign_ml.cli.main import application
-from sovereign_ml.egress import allow_list
-from sovereign_ml.errors import Misuse, Refused
-allow_list.install(os.environ, ["leave"])
-app, codes = application(), []
-for words in json.loads(sys.argv[1]):
-    try:
-        app(["leave", *words])
-    except SystemExit as end:
-        codes.append(end.code)
-    except (Misuse, Refused) as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        codes.append(error.exit_code)
-print("codes", *codes)
-"""
 
 
 def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_later_dump(

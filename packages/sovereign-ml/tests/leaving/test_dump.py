@@ -216,9 +216,7 @@ def test_an_old_or_incomplete_dump_says_what_it_may_not_show(tmp_path: Path) -> 
     (folder / "about.json").write_text(json.dumps(about | {"tool": "aws-cli/2.9.19 Python"}))
     (folder / "refused.txt").write_text("list-mlflow-apps\n")
     text = "\n".join(open_dump(folder).gaps(datetime.now(UTC)))
-    assert re.search(
-        r"8 days old[\s\S]*mlflow/apps.json[\s\S]*refused[\s\S]*ThroughputConfig", text
-    )
+    assert re.search(r"8 days old[\s\S]*mlflow/apps.json[\s\S]*refused[\s\S]*ModelLifeCycle", text)
 
 
 def test_only_fetch_may_reach_aws_and_only_in_its_region() -> None:

@@ -170,6 +170,10 @@ def scan_notebooks(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
     return hits
 
 
+NO_NOTEBOOK = "not a readable notebook"
+"""Kind of the hit for a file that is no notebook at all."""
+
+
 def scan_notebook(file: str, text: str) -> list[ScanHit]:
     """Return the hits in one notebook, at the line of the .ipynb file.
 
@@ -182,7 +186,7 @@ def scan_notebook(file: str, text: str) -> list[ScanHit]:
         if "widgets" in notebook.get("metadata", {}):
             pairs.append(("widgets", "state of widgets"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return [ScanHit(file, 1, "not a readable notebook")]
+        return [ScanHit(file, 1, NO_NOTEBOOK)]
     raw = text.splitlines()
     hits = {ScanHit(file, _line_of(raw, needle), kind): None for needle, kind in pairs}
     return sorted(hits, key=lambda hit: (hit.line, hit.kind))

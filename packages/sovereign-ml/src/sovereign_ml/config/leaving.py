@@ -40,6 +40,8 @@ class LeaveSettings(ConfigTable):
 
     waivers: tuple[FindingWaiver, ...] = ()
     """Findings of `churn leave audit` that a person accepts until a day."""
+    person_keys: tuple[str, ...] = ()
+    """Names of keys of feature groups that are a person's, beside those that are known as such."""
     parity: dict[str, dict[str, str]] = Field(default={})
     """For each feature group: old feature = SQL expression over the new features."""
     tolerance: FeatureTolerance = FeatureTolerance()

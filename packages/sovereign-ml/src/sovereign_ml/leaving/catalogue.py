@@ -218,8 +218,9 @@ for group in $(names 'FeatureGroupSummaries[].FeatureGroupName' list-feature-gro
     describe-feature-group --feature-group-name "$group")" "offline/$group"
 done
 for endpoint in $(names 'Endpoints[].EndpointName' list-endpoints); do
-  copy "$(names DataCaptureConfig.DestinationS3Uri \\
-    describe-endpoint --endpoint-name "$endpoint")/$endpoint" "capture/$endpoint"
+  capture=$(names DataCaptureConfig.DestinationS3Uri \\
+    describe-endpoint --endpoint-name "$endpoint")
+  copy "${capture%/}/$endpoint" "capture/$endpoint"
 done
 """
 

@@ -9,28 +9,31 @@ import base64
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit.notebooks import scan_notebook
-from sovereign_ml.audit.pii_scan import special_categories
+from sovereign_ml.audit.notebooks import NO_NOTEBOOK, scan_notebook
+from sovereign_ml.audit.pii_scan import special_categories, values_in
 from sovereign_ml.audit.secrets import secrets_in
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving import offline_rows
 from sovereign_ml.leaving.brought_notebooks import HOMES
 from sovereign_ml.leaving.dump import Dump, Record
+from sovereign_ml.leaving.findings.experiment_breaches import experiment_breaches
+from sovereign_ml.leaving.findings.job_values import job_values
 from sovereign_ml.leaving.minimise import (
     Minimiser,
     is_cohort,
-    is_person_key,
+    names_people,
     personal_value,
     words_of,
 )
+from sovereign_ml.leaving.pipelines import parameters_of
+from sovereign_ml.leaving.progress import OLD, kinds_with_people
 from sovereign_ml.leaving.registered import packages_of
-from sovereign_ml.leaving.runs import past_runs
 from sovereign_ml.storage import duckdb as db
 
 PARTS = {
@@ -64,14 +67,6 @@ RULES = {
     ).items()
 }
 """Every rule by its number."""
-_BY_REASON = {
-    "cohort": "L10",
-    "number of people, as a range": "L11",
-    "address, as a mark": "L12",
-    "identifier": "L13",
-    "group of a metric, as a mark": "L14",
-    "employee": "L16",
-}
 
 
 @dataclass(frozen=True, order=True)
@@ -94,17 +89,23 @@ def audit_dump(
     now: datetime,
     features_before: datetime,
     runs_before: datetime,
+    recorded_as_deleted: bool = False,
 ) -> list[ChecklistFinding]:
     """Return the findings of the checklist by rule and place.
 
     Rows of features are overdue before ``features_before``, runs if they ended before
-    ``runs_before``.
+    ``runs_before``. ``recorded_as_deleted`` says that an earlier dump showed that nothing was left.
     """
     counts: Counter[tuple[str, str]] = Counter()
     counts.update(("L50", gap) for gap in dump.gaps(now))
+    for kind in kinds_with_people(dump):
+        if now - dump.made > OLD:
+            counts["L54", kind] += 1
+        if recorded_as_deleted:
+            counts["L55", kind] += 1
     for rule, where, count in _stored(dump, minimiser, features_before):
         counts[rule, where] += count
-    counts.update(_experiments(dump, minimiser, runs_before))
+    counts.update(experiment_breaches(dump, minimiser, runs_before))
     for part in (_groups, _notebooks, _secrets, _cards, _serving):
         counts.update(part(dump, minimiser))
     return sorted(ChecklistFinding(rule, where, n) for (rule, where), n in counts.items())
@@ -113,13 +114,13 @@ def audit_dump(
 def _groups(dump: Dump, minimiser: Minimiser) -> Breaches:
     described: dict[str, list[str]] = {}
     for row in dump.found("FeatureMetadata"):
-        texts = [p.get("Value", "") for p in row.get("Parameters", ())]
+        texts = [p.get(name, "") for p in row.get("Parameters", ()) for name in ("Key", "Value")]
         described.setdefault(row.get("FeatureGroupName", ""), []).extend(
             [row.get("Description", ""), *texts]
         )
     for name, group in dump.feature_groups().items():
         where = minimiser.title(name, "group")
-        if is_person_key(group["RecordIdentifierFeatureName"]):
+        if dump.is_about_people(group):
             yield "L01", where
         names = [row.get("FeatureName", "") for row in group.get("FeatureDefinitions", ())]
         for feature in names:
@@ -128,7 +129,8 @@ def _groups(dump: Dump, minimiser: Minimiser) -> Breaches:
                 yield "L02", where
             if words & _CONSENT or "optin" in feature.lower().replace("_", ""):
                 yield "L03", where
-        texts = [*names, group.get("Description", ""), *described.get(name, ())]
+        tags = [tag.get(part, "") for tag in group.get("Tags", ()) for part in ("Key", "Value")]
+        texts = [name, *names, group.get("Description", ""), *tags, *described.get(name, ())]
         if special_categories(texts):
             yield "L04", where
         yield from ((rule, where) for rule in _settings(group))
@@ -150,44 +152,36 @@ def _settings(group: Record) -> Iterator[str]:
 def _stored(dump: Dump, minimiser: Minimiser, before: datetime) -> Iterator[tuple[str, str, int]]:
     """Yield the breaches in copied rows of the offline stores, with counts of people or rows."""
     groups = dump.feature_groups()
+    for name, row in groups.items():
+        if "OfflineStoreConfig" in row and not (dump.folder / "offline" / name).is_dir():
+            yield "L56", minimiser.title(name, "group"), 1
     for folder in sorted((dump.folder / "offline").glob("*")):
         where = minimiser.title(folder.name, "group")
         if folder.name not in groups:
             yield "L09", where, 1
             continue
-        group = offline_rows.group_of(groups[folder.name], folder, "person")
         connection = db.connect()
         try:
+            group = offline_rows.group_of(groups[folder.name], folder, "person")
             connection.execute("SET TimeZone = 'UTC'")
             offline_rows.load(connection, group)
             offline_rows.read_times(connection, group, {}, dump.made)
             deleted = "SELECT key_ FROM timed WHERE deleted"
             still_there = f"NOT deleted AND key_ IN ({deleted})"
-            people = db.count(
+            people = dump.is_about_people(groups[folder.name]) and db.count(
                 connection,
                 f"(SELECT DISTINCT key_ FROM timed WHERE {still_there})",  # noqa: S608
             )
             old = db.count(connection, "timed", f"moment < TIMESTAMP '{before:%Y-%m-%d %H:%M:%S}'")
             yield from ((rule, where, n) for rule, n in (("L05", people), ("L06", old)) if n)
-        except (Misuse, Refused):
-            yield "L50", f"{where}: its rows cannot be read", 1
+        except Refused as error:
+            is_iceberg = "an Iceberg table" in str(error)
+            reason = "an Iceberg table, to be exported first" if is_iceberg else "not readable"
+            yield "L50", f"{where}: {reason}", 1
+        except Misuse:
+            yield "L50", f"{where}: no offline store that can be read", 1
         finally:
             connection.close()
-
-
-def _experiments(dump: Dump, minimiser: Minimiser, before: datetime) -> Breaches:
-    """Yield one breach per run and rule."""
-    cut = int(before.timestamp() * 1000)
-    # Content that minimisation removes from a run is content that the run should not hold.
-    before_run = Counter(minimiser.left_out)
-    for _, run in past_runs(dump, "dump", minimiser):
-        where = run.experiment.removeprefix("dump/")
-        for reason in minimiser.left_out - before_run:
-            if rule := _BY_REASON.get(reason):
-                yield rule, where
-        if run.status and run.end < cut:
-            yield "L15", where
-        before_run = Counter(minimiser.left_out)
 
 
 def _notebooks(dump: Dump, minimiser: Minimiser) -> Breaches:
@@ -199,7 +193,7 @@ def _notebooks(dump: Dump, minimiser: Minimiser) -> Breaches:
             text = path.read_text(encoding="utf-8-sig", errors="replace")
             if any(secrets_in(text)):
                 yield "L21", f"notebooks of owner-{where}"
-            if scan_notebook("", text):
+            if any(hit.kind != NO_NOTEBOOK for hit in scan_notebook("", text)):
                 yield "L20", f"notebooks of owner-{where}"
     # A home directory that was not copied may contain notebooks.
     for profile in dump.below("studio/user-profiles").values():
@@ -217,7 +211,7 @@ def _secrets(dump: Dump, minimiser: Minimiser) -> Breaches:
         parts += [r.get("Content", "") for k in ("OnCreate", "OnStart") for r in answer.get(k, ())]
         if any(any(secrets_in(_decoded(part))) for part in parts):
             yield "L21", minimiser.title(Path(name).stem, "script")
-    for where, values in _jobs(dump):
+    for where, values in job_values(dump):
         text = "\n".join(f"{name} = {str(value)!r}" for name, value in values.items())
         if any(secrets_in(text)):
             yield "L21", where
@@ -230,30 +224,23 @@ def _decoded(text: str) -> str:
         return text
 
 
-def _jobs(dump: Dump) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the kind of each job and the values that people wrote into it."""
-    for job in dump.found("TrainingJob"):
-        yield "training jobs", {**job.get("HyperParameters", {}), **job.get("Environment", {})}
-    for job in dump.below("processing-jobs").values():
-        values = dict(job.get("Environment", {}))
-        arguments = job.get("AppSpecification", {}).get("ContainerArguments", ())
-        values |= {f"argument {number}": value for number, value in enumerate(arguments)}
-        for row in job.get("ProcessingInputs", ()):
-            for definition in row.get("DatasetDefinition", {}).values():
-                if isinstance(definition, Mapping) and "QueryString" in definition:
-                    values[f"query {len(values)}"] = definition["QueryString"]
-        yield "processing jobs", values
-
-
 def _cards(dump: Dump, minimiser: Minimiser) -> Breaches:
     from sovereign_ml.card.importers.leaves import leaves_of
     from sovereign_ml.card.importers.sagemaker import METADATA_ONLY
 
-    packages = [row["ModelCard"] for row in packages_of(dump) if row.get("ModelCard")]
-    cards = {row["ModelCardName"]: row for row in dump.found("ModelCard")}
-    rows: Iterable[Record] = [*dump.below("cards").values(), *packages]
-    described = {row.get("ModelCardName") for row in rows}
-    for row in (*rows, *(row for name, row in cards.items() if name not in described)):
+    packages = [
+        Record({"ModelCardName": f"{row.get('ModelPackageGroupName', '')} package", **card})
+        for row in packages_of(dump)
+        if (card := row.get("ModelCard"))
+    ]
+    rows: list[Record] = [*dump.below("cards").values(), *packages]
+    described = {(row.get("ModelCardName"), row.get("ModelCardVersion")) for row in rows}
+    rows += [
+        row
+        for row in dump.found("ModelCard")
+        if (row.get("ModelCardName"), row.get("ModelCardVersion")) not in described
+    ]
+    for row in rows:
         where = minimiser.title(str(row.get("ModelCardName", "package")), "card")
         content = str(row.get("Content") or row.get("ModelCardContent") or "{}")
         try:
@@ -262,10 +249,11 @@ def _cards(dump: Dump, minimiser: Minimiser) -> Breaches:
             yield "L50", f"{where}: its content is no JSON"
             continue
         names = {name.strip(".") for name in leaves}
-        trained = any("training_observations" in name or "purpose" in name for name in names)
-        if trained and not any("automated" in name or "art_22" in name for name in names):
+        if _is_about_people(leaves) and not any(
+            "automated" in name or "art_22" in name for name in names
+        ):
             yield "L30", where
-        if personal_value(content):
+        if any(kind == "e-mail address" for _, kind in values_in(content)):
             yield "L31", where
         if names <= METADATA_ONLY:
             yield "L32", where
@@ -273,18 +261,19 @@ def _cards(dump: Dump, minimiser: Minimiser) -> Breaches:
             yield "L33", where
 
 
+def _is_about_people(leaves: Mapping[str, Any]) -> bool:
+    """Return whether the model of a card is about people, or may be for all that the card says."""
+    if any(names_people(str(text)) for text in leaves.values()):
+        return True
+    has_purpose = any("purpose" in name for name in leaves)
+    return not has_purpose and any("training_observations" in name for name in leaves)
+
+
 def _serving(dump: Dump, minimiser: Minimiser) -> Breaches:
-    for where, values in _jobs(dump):
+    for where, values in job_values(dump):
         if any(_tells_about_people(name, value) for name, value in values.items()):
             yield "L40", where
-    for row in dump.below("endpoints").values() or dump.found("Endpoint"):
-        where = minimiser.title(row["EndpointName"], "endpoint")
-        yield "L44", where
-        capture = row.get("DataCaptureConfig", {})
-        if capture.get("EnableCapture") or capture.get("CaptureStatus") == "Started":
-            yield "L41", where
-    for path in sorted((dump.folder / "capture").glob("*")):
-        yield "L41", f"{minimiser.title(path.name, 'endpoint')}: captured files"
+    yield from _endpoints(dump, minimiser)
     for path in sorted(dump.folder.glob("baselines/*/*.json")):
         text = path.read_text(encoding="utf-8", errors="replace")
         # These parts of a baseline contain values of single people.
@@ -294,6 +283,30 @@ def _serving(dump: Dump, minimiser: Minimiser) -> Breaches:
         for parameter in row.get("PipelineParameters", ()):
             if is_cohort(f"{parameter.get('Name', '')} {parameter.get('Value', '')}"):
                 yield "L43", "pipeline executions"
+    for name, row in dump.pipelines().items():
+        for parameter in parameters_of(row):
+            if is_cohort(f"{parameter.get('Name', '')} {parameter.get('DefaultValue', '')}"):
+                yield "L43", minimiser.title(name, "pipeline")
+
+
+def _endpoints(dump: Dump, minimiser: Minimiser) -> Breaches:
+    # An asynchronous endpoint keeps each request and each answer as a file.
+    asynchronous = {
+        row.get("EndpointConfigName")
+        for row in dump.below("endpoint-configs").values()
+        if row.get("AsyncInferenceConfig")
+    }
+    for name, row in dump.endpoints().items():
+        where = minimiser.title(name, "endpoint")
+        yield "L44", where
+        capture = row.get("DataCaptureConfig", {})
+        captures = capture.get("EnableCapture") or capture.get("CaptureStatus") == "Started"
+        keeps = row.get("AsyncInferenceConfig") or row.get("EndpointConfigName") in asynchronous
+        if captures or keeps:
+            yield "L41", where
+    for path in sorted((dump.folder / "capture").glob("*")):
+        for _ in path.rglob("*.jsonl"):
+            yield "L41", f"{minimiser.title(path.name, 'endpoint')}: captured files"
 
 
 def _tells_about_people(name: str, value: Any) -> bool:

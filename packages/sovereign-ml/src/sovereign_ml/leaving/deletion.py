@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,16 @@ def _word(text: str) -> str:
     return text
 
 
+def _prefix(uri: str, *below: str) -> str:
+    """Return an address in S3 as a word of the shell. Raises Refused for an impossible one."""
+    # Two slashes would be another prefix, of which nothing exists.
+    address = "/".join([uri.rstrip("/"), *below])
+    # A key may have any signs, such as a space. Without one it would be the whole bucket.
+    if not re.fullmatch(r"s3://[\w.-]+/[^\x00-\x1f\x7f]+", address, re.ASCII | re.DOTALL):
+        raise Refused(f"{uri!r} cannot be a place in S3: check the dump before deleting.")
+    return shlex.quote(address)
+
+
 def deletion_script(dump: Dump) -> str:
     """Return a script that deletes the dump's resources in the API's order. It is only printed."""
     region = _word(str(dump.about.get("region", "")) or "eu-central-1")
@@ -27,8 +38,14 @@ def deletion_script(dump: Dump) -> str:
         for kind, count in unknown_resources(dump).items()
         if count
     ]
+    by_hand += [f"# By hand: {line}" for line in _shared_places(dump)]
     commands = map("run {}".format, _deletions(dump))
     return "\n".join([_HEAD.format(region=region), *commands, *by_hand, _TAIL])
+
+
+def count_of(script: str) -> int:
+    """Return the number of commands in a deletion script."""
+    return sum(line.startswith("run ") for line in script.splitlines())
 
 
 _HEAD = """\
@@ -49,11 +66,11 @@ _TAIL = """\
 def _deletions(dump: Dump) -> Iterator[str]:
     search, below = dump.found, dump.below
     yield from _each(below("monitoring").values(), "monitoring-schedule", "MonitoringScheduleName")
-    yield from _each(search("Endpoint"), "endpoint", "EndpointName")
+    yield from _each(dump.endpoints().values(), "endpoint", "EndpointName")
     yield from _each(below("endpoint-configs").values(), "endpoint-config", "EndpointConfigName")
     # The search answers with a dashboard model, which contains the model.
     yield from _each((row.get("Model", row) for row in search("Model")), "model", "ModelName")
-    yield from _each(search("Pipeline"), "pipeline", "PipelineName")
+    yield from _each(dump.pipelines().values(), "pipeline", "PipelineName")
     for row in dump.answer("lineage.json").get("AssociationSummaries", ()):
         source, target = _word(row["SourceArn"]), _word(row["DestinationArn"])
         yield f"sagemaker delete-association --source-arn {source} --destination-arn {target}"
@@ -66,12 +83,21 @@ def _deletions(dump: Dump) -> Iterator[str]:
     yield from _each(search("ExperimentTrialComponent"), "trial-component", "TrialComponentName")
     yield from _each(search("ExperimentTrial"), "trial", "TrialName")
     yield from _each(search("Experiment"), "experiment", "ExperimentName")
-    for row in search("ModelPackage"):
-        yield f"sagemaker delete-model-package --model-package-name {_word(row['ModelPackageArn'])}"
+    for arn in dump.packages():
+        yield f"sagemaker delete-model-package --model-package-name {_word(arn)}"
     yield from _each(search("ModelPackageGroup"), "model-package-group", "ModelPackageGroupName")
-    yield from _each(search("ModelCard"), "model-card", "ModelCardName")
-    yield from _each(below("processing-jobs").values(), "processing-job", "ProcessingJobName")
-    yield from _each(search("TrainingJob"), "training-job", "TrainingJobName")
+    yield from _each(dump.cards().values(), "model-card", "ModelCardName")
+    for noun, key, jobs in (
+        ("processing-job", "ProcessingJob", list(below("processing-jobs").values())),
+        ("training-job", "TrainingJob", search("TrainingJob")),
+    ):
+        running = [row for row in jobs if row.get(f"{key}Status") in ("InProgress", "Stopping")]
+        # A running job cannot be deleted.
+        for row in running:
+            name = f"--{noun}-name {_word(row[f'{key}Name'])}"
+            yield f"sagemaker stop-{noun} {name}"
+            yield f"sagemaker wait {noun}-completed-or-stopped {name}"
+        yield from _each(jobs, noun, f"{key}Name")
     yield from _each(dump.feature_groups().values(), "feature-group", "FeatureGroupName")
     yield from _data_deletions(dump)
     yield from _studio_deletions(dump)
@@ -91,18 +117,34 @@ def _data_deletions(dump: Dump) -> Iterator[str]:
     for row in dump.feature_groups().values():
         store = row.get("OfflineStoreConfig", {})
         if uri := store.get("S3StorageConfig", {}).get("ResolvedOutputS3Uri"):
-            yield f"s3 rm --recursive {_word(uri)}"
+            yield f"s3 rm --recursive {_prefix(uri)}"
+            # The metadata of an Iceberg table hold smallest and largest values of each column.
+            if uri.rstrip("/").endswith("/data") and store.get("TableFormat") == "Iceberg":
+                yield f"s3 rm --recursive {_prefix(uri.rstrip('/').removesuffix('data'), 'metadata')}"
         if table := store.get("DataCatalogConfig"):
             database, name = _word(table["Database"]), _word(table["TableName"])
             yield f"glue delete-table --database-name {database} --name {name}"
-    for row in dump.below("endpoints").values():
+    for name, row in dump.endpoints().items():
         if uri := row.get("DataCaptureConfig", {}).get("DestinationS3Uri"):
-            yield f"s3 rm --recursive {_word(uri)}/{_word(row['EndpointName'])}"
+            yield f"s3 rm --recursive {_prefix(uri, _word(name))}"
+
+
+def _shared_places(dump: Dump) -> Iterator[str]:
+    """Yield places with data of people that hold other files too, so that no command empties them."""
+    for row in dump.below("endpoint-configs").values():
+        output = row.get("AsyncInferenceConfig", {}).get("OutputConfig", {})
+        for member in ("S3OutputPath", "S3FailurePath"):
+            if member in output:
+                place = re.sub(r"\s", " ", output[member])
+                yield f"answers of an asynchronous endpoint, below {place}"
 
 
 def _studio_deletions(dump: Dump) -> Iterator[str]:
     sm = "sagemaker"
     for row in dump.answer("studio/apps.json").get("Apps", ()):
+        # A deleted app stays in the list for a day.
+        if row.get("Status") == "Deleted":
+            continue
         owner, name = "space", row.get("SpaceName")
         if not name:
             owner, name = "user-profile", row["UserProfileName"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -14,11 +15,14 @@ from typing import Any
 
 from sovereign_ml.errors import Misuse
 from sovereign_ml.leaving.catalogue import QUESTIONS, SEARCHED, operation_of
+from sovereign_ml.leaving.minimise import is_person_key
 
 FRESH = timedelta(days=7)
 MOST_SHOWN = 20
-_OLD_CLI = {1: (1, 46), 2: (2, 10)}
-"""Oldest versions of the CLI whose answers have all fields that are read."""
+_CLOCKS = timedelta(hours=1)
+"""Time by which the clock of the machine that made the dump may be ahead of ours."""
+_OLD_CLI = {1: (1, 37), 2: (2, 23)}
+"""Oldest versions of the CLI whose answers have all fields that are read (January 2025)."""
 _MAY_LACK = {"missing required field", "unknown field", "empty input", "more than one input"}
 _CONTENT = {
     "StudioLifecycleConfigName": "DescribeStudioLifecycleConfig",
@@ -87,6 +91,8 @@ class Dump:
     about: dict[str, Any]
     answers: dict[str, Record]
     notes: tuple[str, ...] = field(default=())
+    person_keys: frozenset[str] = frozenset()
+    """Further names of keys of feature groups that are a person's, from config.toml."""
 
     def found(self, resource: str) -> list[Record]:
         """Return the complete records of ``resource`` from the search."""
@@ -105,17 +111,41 @@ class Dump:
         return {p: a for p, a in self.answers.items() if p.startswith(folder.rstrip("/") + "/")}
 
     def feature_groups(self) -> dict[str, Record]:
-        """Return every feature group by name, merged from its description and the search."""
-        searched = {row["FeatureGroupName"]: row for row in self.found("FeatureGroup")}
-        described = {
-            row["FeatureGroupName"]: row
-            for row in self.below("feature-groups").values()
-            if not row.get("NextToken")
-        }
-        return {
-            name: searched.get(name, Record()).merged(described.get(name, Record()))
-            for name in sorted(searched.keys() | described.keys())
-        }
+        """Return every feature group by name."""
+        return self._both("FeatureGroup", "feature-groups", "FeatureGroupName")
+
+    def endpoints(self) -> dict[str, Record]:
+        """Return every endpoint by name."""
+        return self._both("Endpoint", "endpoints", "EndpointName")
+
+    def pipelines(self) -> dict[str, Record]:
+        """Return every pipeline by name."""
+        return self._both("Pipeline", "pipelines", "PipelineName")
+
+    def packages(self) -> dict[str, Record]:
+        """Return every model package by ARN."""
+        return self._both("ModelPackage", "packages", "ModelPackageArn")
+
+    def cards(self) -> dict[str, Record]:
+        """Return every model card by name, in one of its versions."""
+        return self._both("ModelCard", "cards", "ModelCardName")
+
+    def _both(self, resource: str, folder: str, key: str) -> dict[str, Record]:
+        """Return the records of a resource by ``key``, merged from search and descriptions.
+
+        An account may refuse one of the two: IAM cannot limit a search to some resources.
+        """
+        records = {row[key]: row for row in self.found(resource)}
+        for row in self.below(folder).values():
+            # Deeper answers about a pipeline have no name, and a cut description is incomplete.
+            if key in row and not row.get("NextToken"):
+                records[row[key]] = records.get(row[key], Record()).merged(row)
+        return dict(sorted(records.items()))
+
+    def is_about_people(self, group: Record) -> bool:
+        """Return whether the key of a feature group is a person's, by its name."""
+        key = str(group.get("RecordIdentifierFeatureName", ""))
+        return key in self.person_keys or is_person_key(key)
 
     @property
     def made(self) -> datetime:
@@ -128,11 +158,18 @@ class Dump:
     @property
     def account(self) -> str:
         """Return a hash of the account's number, which identifies it, "" if no ARN has one."""
-        for answer in self.answers.values():
-            number = re.search(r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):", json.dumps(answer))
-            if number:
-                return hashlib.sha256(number[1].encode()).hexdigest()[:16]
-        return ""
+        # Other accounts share models and feature groups, so the most frequent number is the own.
+        numbers = Counter(
+            number
+            for answer in self.answers.values()
+            for number in re.findall(
+                r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):", json.dumps(answer)
+            )
+        )
+        if not numbers:
+            return ""
+        own = min(numbers, key=lambda number: (-numbers[number], number))
+        return hashlib.sha256(own.encode()).hexdigest()[:16]
 
     @property
     def digest(self) -> str:
@@ -147,6 +184,8 @@ class Dump:
             gaps.append(
                 f"the dump is {(now - self.made).days} days old, and {FRESH.days} are allowed"
             )
+        if self.made - now > _CLOCKS:
+            gaps.append("the dump was made in the future: correct the clock and make it again")
         lists = [q.path for q in QUESTIONS if q.path and "{" not in q.path]
         lacking = [path for path in lists if path not in self.answers]
         refused = self.folder / "refused.txt"
@@ -162,13 +201,13 @@ class Dump:
             version = (int(cli[1]), int(cli[2]))
             if version < _OLD_CLI.get(version[0], (0, 0)):
                 gaps.append(
-                    f"{cli[0]} drops fields that it does not know, such as ThroughputConfig: "
+                    f"{cli[0]} drops fields that it does not know, such as ModelLifeCycle: "
                     "what is absent may only be unknown to it"
                 )
         return gaps
 
 
-def open_dump(folder: Path) -> Dump:
+def open_dump(folder: Path, person_keys: Iterable[str] = ()) -> Dump:
     """Return the dump in ``folder``. Raises Misuse with one line for each bad file."""
     if not folder.is_dir():
         raise Misuse(
@@ -217,7 +256,7 @@ def open_dump(folder: Path) -> Dump:
         more = f"\n  … and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
         first_problems = "\n  ".join(problems[:MOST_SHOWN])
         raise Misuse(f"{folder} is no usable dump:\n  {first_problems}{more}")
-    return Dump(folder, about, answers, tuple(notes))
+    return Dump(folder, about, answers, tuple(notes), frozenset(person_keys))
 
 
 def _notes_on(operation: str, answer: Record) -> Iterator[str]:

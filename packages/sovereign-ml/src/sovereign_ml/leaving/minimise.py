@@ -19,15 +19,21 @@ from sovereign_ml.audit.pii_scan import FREE_TEXT_WORDS, IDENTIFIER_NAMES, bucke
 COHORT = {
     *("cohort", "cohorts", "segment", "segments", "audience", "audiences", "consent", "consented"),
     *("gdpr", "pii", "subpopulation"),
+    *("kohorte", "kohorten", "zielgruppe", "zielgruppen", "einwilligung", "dsgvo", "rgpd"),
+    *("cohorte", "cohortes", "consentement", "consentimiento", "consenso", "doelgroep"),
 }
 _PEOPLE = {
     *("users", "customers", "subjects", "observations", "people", "persons", "clients", "members"),
     *("patients", "subscribers", "visitors", "households", "accounts", "employees", "buyers"),
     *("individuals", "consumers", "shoppers", "learners", "students"),
+    *("kunden", "nutzer", "benutzer", "personen", "mitglieder", "patienten", "teilnehmer"),
+    *("clientes", "utilisateurs", "usuarios", "clienti", "utenti", "klanten", "gebruikers"),
 }
 _PERSON = {
     *("user", "customer", "subject", "person", "client", "member", "patient", "subscriber"),
     *("visitor", "household", "employee", "individual", "consumer", "shopper", "buyer", "student"),
+    *("kunde", "kundin", "mitglied", "patientin", "cliente", "usuario", "utilisateur", "utente"),
+    *("klant", "gebruiker"),
 }
 _COUNT = frozenset(["count", "counts", "total", "number", "num", "n", "size", "amount"])
 _FREE = frozenset(["failurereason", "exitmessage", "statusmessage", "description"])
@@ -57,6 +63,11 @@ def words_of(name: str) -> list[str]:
 def is_cohort(text: str) -> bool:
     """Return whether a word of ``text`` tells how people were selected."""
     return not COHORT.isdisjoint(words_of(text))
+
+
+def names_people(text: str) -> bool:
+    """Return whether a word of ``text`` is one for people, such as customer or users."""
+    return not (_PEOPLE | _PERSON).isdisjoint(words_of(text))
 
 
 def is_person_key(name: str) -> bool:

@@ -78,7 +78,8 @@ def group_of(description: Mapping[str, Any], folder: Path, key_is: str = "") -> 
     if not person and key_is != "thing":
         raise Misuse(
             f"Feature group {name}: is its key '{key}' a person's? Call with --group {name} and "
-            "--key-is person (it becomes a pseudonym) or --key-is thing (it stays as it is)."
+            "--key-is person (it becomes a pseudonym) or --key-is thing (it stays as it is), or "
+            "add it to [leave] person_keys in config.toml."
         )
     definitions = description.get("FeatureDefinitions", ())
     config = description.get("OfflineStoreConfig", {})
@@ -87,7 +88,7 @@ def group_of(description: Mapping[str, Any], folder: Path, key_is: str = "") -> 
         key=key,
         event_time=description["EventTimeFeatureName"],
         types={
-            d["FeatureName"]: "" if d.get("CollectionType") else d.get("FeatureType", "")
+            d["FeatureName"]: "" if d.get("CollectionType") else _known(d.get("FeatureType", ""))
             for d in definitions
             if d["FeatureName"] not in (key, description["EventTimeFeatureName"])
         },
@@ -96,6 +97,11 @@ def group_of(description: Mapping[str, Any], folder: Path, key_is: str = "") -> 
         iceberg=config.get("TableFormat") == "Iceberg",
         table=str(config.get("DataCatalogConfig", {}).get("TableName", "")),
     )
+
+
+def _known(kind: str) -> str:
+    """Return a type of SageMaker, "" for one that is new: its values stay as they are stored."""
+    return kind if kind in _TYPES else ""
 
 
 def bring_group(

@@ -68,8 +68,8 @@ def steps_of(definition: Mapping[str, Any]) -> list[PipelineStep]:
 def _steps(rows: Any, branch_of: str) -> Iterator[PipelineStep]:
     for row in rows:
         name, kind, arguments = row["Name"], row["Type"], dict(row.get("Arguments") or {})
-        # A condition does not need the steps of its branches. They need the condition.
-        branches = [arguments.pop(side, ()) for side in ("IfSteps", "ElseSteps")]
+        # A condition or a loop does not need the steps in it. They need the condition.
+        branches = [arguments.pop(side, ()) for side in ("IfSteps", "ElseSteps", "Steps")]
         own = {key: value for key, value in row.items() if key not in ("Name", "Arguments")}
         needs = [*(row.get("DependsOn") or ()), *_gets(arguments), *_gets(own)]
         needs += [branch_of] if branch_of else []
@@ -90,16 +90,25 @@ def _gets(value: Any) -> Iterator[str]:
             yield from _gets(item)
 
 
+def parameters_of(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the parameters in the definition of a pipeline, none for one that is not readable."""
+    try:
+        rows = json.loads(answer.get("PipelineDefinition", "")).get("Parameters") or ()
+        return [row for row in rows if isinstance(row, Mapping)]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return []
+
+
 def write_pages(dump: Dump, output: Path, minimiser: Minimiser) -> tuple[list[str], list[str]]:
     """Write a page for each pipeline, and return lines about written and about refused ones."""
     written, refused = [], []
-    for path, answer in dump.below("pipelines").items():
-        # Deeper paths are versions, executions and steps of a pipeline.
-        if path.count("/") > 1:
+    for name, answer in dump.pipelines().items():
+        title = minimiser.title(name, "pipeline")
+        if "PipelineDefinition" not in answer:
+            refused.append(f"{title}: its definition is not in the dump (describe-pipeline)")
             continue
-        title = minimiser.title(answer["PipelineName"], "pipeline")
         try:
-            definition = json.loads(answer.get("PipelineDefinition", ""))
+            definition = json.loads(answer["PipelineDefinition"])
             steps = steps_of(definition)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = str(error) if type(error) is ValueError else "its definition is not readable"
@@ -107,8 +116,8 @@ def write_pages(dump: Dump, output: Path, minimiser: Minimiser) -> tuple[list[st
             continue
         text = "\n".join(_page(title, definition, steps, minimiser)) + "\n"
         output.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^\w.-]", "_", title)
-        write_durably(output / f"{name}.md", text)
+        file = re.sub(r"[^\w.-]", "_", title)
+        write_durably(output / f"{file}.md", text)
         open_steps = sum(step.kind not in _ANSWERS for step in steps)
         written.append(f"{title}: {len(steps)} steps, {open_steps} without a replacement here")
     return written, refused

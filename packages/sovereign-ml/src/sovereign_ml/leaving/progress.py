@@ -10,13 +10,14 @@ from typing import Any
 
 from sovereign_ml import git
 from sovereign_ml.audit.pii_scan import bucket
+from sovereign_ml.card.schema.facts import MAX_DUMP_AGE_DAYS
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving.catalogue import SEARCHED
 from sovereign_ml.leaving.dump import Dump, utc
-from sovereign_ml.leaving.minimise import is_person_key
 from sovereign_ml.pipeline.card_facts.left_system import GROUPS, REPORT
 from sovereign_ml.privacy.tombstones import write_durably
 
+OLD = timedelta(days=MAX_DUMP_AGE_DAYS)
 PLACES = Path(".churn/leaving/places.json")
 """Addresses behind the marks, kept outside git."""
 _KINDS = {
@@ -73,8 +74,22 @@ def remaining(dump: Dump) -> dict[str, int]:
         rows = dump.answer(where).get(member, ()) if member else dump.below(where).values()
         # Deleted apps stay in the list for a day.
         counts[kind] = sum(row.get("Status") != "Deleted" for row in rows)
+    # The account may have refused the search, and answered the descriptions.
+    described = {
+        "feature groups": dump.feature_groups(),
+        "endpoints": dump.endpoints(),
+        "pipelines": dump.pipelines(),
+        "model packages": dump.packages(),
+        "model cards": dump.cards(),
+    }
+    counts |= {kind: max(counts[kind], len(records)) for kind, records in described.items()}
     counts |= unknown_resources(dump)
     return {kind: count for kind, count in counts.items() if count}
+
+
+def kinds_with_people(dump: Dump) -> list[str]:
+    """Return the kinds of resources that are still in SageMaker and may hold data of people."""
+    return [kind for kind in remaining(dump) if _holds_people(kind)]
 
 
 def unknown_resources(dump: Dump) -> dict[str, int]:
@@ -129,11 +144,7 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
 def _keep_groups(root: Path, dump: Dump) -> None:
     """Keep the names of the feature groups about people, which an erasure there needs."""
     groups = dump.feature_groups()
-    names = [
-        name
-        for name, row in groups.items()
-        if is_person_key(str(row.get("RecordIdentifierFeatureName", "")))
-    ]
+    names = [name for name, row in groups.items() if dump.is_about_people(row)]
     if names or (root / GROUPS).is_file():
         write_durably(root / GROUPS, json.dumps(names, indent=2) + "\n", mode=0o600)
 
@@ -191,7 +202,7 @@ def lines(report: Mapping[str, Any], now: datetime) -> Iterator[str]:
     for row in report.get("remaining", ()):
         people = ", data of people" if row["personal_data"] else ""
         yield f"  still in SageMaker: {row['count']} {row['kind']}{people}"
-    if now - dump_time > timedelta(days=90) and report.get("remaining"):
+    if now - dump_time > OLD and report.get("remaining"):
         yield f"  the last dump is {(now - dump_time).days} days old: make a new one"
 
 
@@ -200,8 +211,8 @@ def finished(root: Path, dump: Dump, now: datetime) -> None:
     report = read(root)
     if not report or not report.get("script_at"):
         raise Refused(
-            "No deletion script was printed yet: `churn leave finish DUMP` prints it, and a dump "
-            "taken after it ran shows that nothing is left."
+            "No deletion script was written yet: `churn leave finish DUMP --script FILE` writes "
+            "it, and a dump taken after it ran shows that nothing is left."
         )
     if dump.made <= (utc(report["script_at"]) or now):
         raise Refused(
@@ -215,8 +226,28 @@ def finished(root: Path, dump: Dump, now: datetime) -> None:
     if problems:
         raise Refused("Not finished:\n" + "\n".join(f"  - {problem}" for problem in problems))
     note(root, dump, "finish", {"state": "deleted"}, now)
-    evidence = {"deleted_at": f"{now:%Y-%m-%d}", "evidence_sha256": dump.digest}
+    evidence = {
+        "deleted_at": f"{now:%Y-%m-%d}",
+        "evidence_made_at": dump.made.isoformat(),
+        "evidence_sha256": dump.digest,
+    }
     _write(root, read(root) | evidence)
+
+
+def contradicts_deletion(report: Mapping[str, Any], dump: Dump) -> bool:
+    """Return whether the report says deleted, and a later dump shows data of people again."""
+    evidence = utc(report.get("evidence_made_at") or report.get("deleted_at"))
+    return evidence is not None and dump.made > evidence and bool(kinds_with_people(dump))
+
+
+def check_age(dump: Dump, now: datetime) -> None:
+    """Refuse a dump that is too old to tell what has to be deleted."""
+    if now - dump.made > OLD:
+        raise Refused(
+            f"The dump is {(now - dump.made).days} days old, and {OLD.days} are allowed for a "
+            "deletion script: what was made since would stay. Make a new dump, then call this "
+            "again."
+        )
 
 
 def note_script(root: Path, now: datetime) -> None:

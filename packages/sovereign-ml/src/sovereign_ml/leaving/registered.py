@@ -24,12 +24,8 @@ _PICKLED = re.compile(r"\.(?:pkl|pickle|joblib)\b")
 
 def packages_of(dump: Dump) -> list[Record]:
     """Return every version of every package group, oldest first, from search and descriptions."""
-    packages: dict[str, Record] = {}
-    for row in [*dump.found("ModelPackage"), *dump.below("packages").values()]:
-        arn = row["ModelPackageArn"]
-        packages[arn] = packages.get(arn, Record()).merged(row)
     return sorted(
-        packages.values(),
+        dump.packages().values(),
         key=lambda row: (
             str(row.get("ModelPackageGroupName", "")),
             int(row.get("ModelPackageVersion", 0)),
@@ -102,7 +98,7 @@ def _package_run(
     }
     # Names of employees and free text are counted, but never imported.
     for name in ("CreatedBy", "LastModifiedBy"):
-        minimiser.left_out["employee"] += name in row
+        minimiser.left_out["employee"] += bool(row.get(name))
     minimiser.left_out["free text"] += sum(
         name in row for name in ("ModelPackageDescription", "ApprovalDescription")
     )
@@ -163,5 +159,6 @@ def _cards(dump: Dump) -> Iterator[tuple[str, dict[str, Any]]]:
     for row in packages_of(dump):
         if row.get("ModelCard"):
             version = row.get("ModelPackageVersion", 1)
-            card = {**row["ModelCard"], "ModelApprovalStatus": row.get("ModelApprovalStatus", "")}
+            approval = {n: row[n] for n in ("ModelApprovalStatus",) if n in row}
+            card = {**row["ModelCard"], **approval}
             yield f"{_model_name(_group_of(row))}-package-v{version}", card

@@ -71,6 +71,9 @@ def bring(
             result.present += 1
         elif not run.status:
             result.skipped["not finished yet"] += 1
+        elif not run.start:
+            # MLflow would take the time of the import.
+            result.skipped["without any time in the dump"] += 1
         elif run.end < cut:
             result.skipped["ended before the retention period of runs; --older brings it"] += 1
         else:
@@ -171,7 +174,7 @@ def _component(row: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]
         "commit": metadata.get("CommitId", ""),
         "kind": row.get("Source", {}).get("SourceType", ""),
         "summaries": row.get("Metrics", ()),
-        "staff": sum(field in row for field in ("CreatedBy", "LastModifiedBy")),
+        "staff": sum(bool(row.get(field)) for field in ("CreatedBy", "LastModifiedBy")),
         "free": int(bool(row.get("Status", {}).get("Message"))),
     }
 

@@ -61,6 +61,7 @@ OWN_ENTRY = {
     "source": "TestG of 2026",
     "dated": "2026-01-01",
 }
+LEFT = [{"kind": "runs", "count": "10-99", "personal_data": True}]
 TELLS_AGE = {"associations": [{"feature": "recency_days", "group": "age_band", "value": 0.25}]}
 CHANGES = [
     answers("R01", purpose__statement="?"),
@@ -311,6 +312,13 @@ CHANGES = [
     facts("R57", model__training_code_commit="main"),
     facts("R57", run__git_commit="unknown"),
     facts("R57", run__git_commit=f"{'a' * 40}-dirty", run__profile=None),
+    facts("R80", warn=True, leaving__last_dump_at="2026-01-01", leaving__remaining=LEFT),
+    facts(
+        "R80",
+        leaving__last_dump_at=f"{TODAY}",
+        leaving__deleted_at=f"{TODAY}",
+        leaving__remaining=LEFT,
+    ),
     facts("R58", library__state="changed"),
     facts("R58", library__state="changed", run__profile="local"),
     facts("R58", library__state="development"),

@@ -19,8 +19,10 @@ if __name__ == "__main__":
     SUPPORT = Path(__file__).resolve().parents[1]
     sys.path[:0] = [str(folder) for folder in SUPPORT.iterdir() if folder.is_dir()]
 
+from killed_import import killed_imports
 from sagemaker_double import Account, Row, sagemaker, store
 from sealing import sealed
+from side_by_side import COLUMNS, DEFINITIONS, ENDPOINT, GROUP, old_store, trained_on_both
 from small_project import PROGRAMS, environment, load, make_clone
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.leaving.dump import ms, open_dump
@@ -65,10 +67,14 @@ NOTEBOOK = {
 }  # fmt: skip
 
 
-def demo(folder: Path, runs: int = 300, say: Callable[..., None] = print) -> None:
-    """Leave an account with ``runs`` runs. Raises AssertionError where something is not as the page says."""
+def demo(folder: Path, runs: int = 300, kills: int = 25, say: Callable[..., None] = print) -> None:
+    """Leave an account with ``runs`` runs, whose import a SIGKILL ends ``kills`` times.
+
+    Raises AssertionError where something is not as the page says.
+    """
     root, dump = make_clone(folder / "acme-churn"), folder / "dump"
     online = Account(runs=runs)
+    online.add_group(GROUP, "customer_id", FeatureDefinitions=DEFINITIONS)
 
     def phase(title: str, commands: Commands, *, reaches: bool = False) -> str:
         began = time.monotonic()
@@ -102,14 +108,25 @@ def demo(folder: Path, runs: int = 300, say: Callable[..., None] = print) -> Non
     store(dump / "offline/user-features", rows)
     (dump / "efs/200001").mkdir(parents=True)
     (dump / "efs/200001/churn.ipynb").write_text(json.dumps(NOTEBOOK))
+    old_store(root, dump)
     where = str(dump)
     bring = [
         (["leave", name, where], 0) for name in ("registry", "cards", "notebooks", "pipelines")
     ]
-    phase(
-        "Phase 1: see what is in it, bring what is past",
-        [(["leave", "audit", where], 1), (["leave", "runs", where, "--older"], 0), *bring],
+    phase("Phase 1: see what is in it", [(["leave", "audit", where], 1)])
+    say("\n== Phase 1: bring what is past")
+    began = time.monotonic()
+    _, calls = killed_imports(root, dump, runs, kills)
+    killed = {call["writes"] for call in calls if call["killed"]}
+    assert (len(killed), calls[-1]["writes"]) == (kills, 0)
+    brought = mlflow_runs.brought_runs(load(root).tracking)
+    assert len(brought) == len({run.data.tags["sagemaker.arn"] for run in brought}) == runs
+    assert {run.data.tags["sagemaker.state"] for run in brought} == {"done"}
+    say(
+        f"{kills} calls of `churn leave runs` were killed, each at another write. {runs:,} runs are whole, none is there twice."
     )
+    say(f"-- {time.monotonic() - began:.1f} s; asked outside: 0 names")
+    phase("Phase 1: bring the rest", bring)
     compared = same_times(root, dump)
     say(f"{compared:,} runs have their start and end to the millisecond.")
     assert compared == runs
@@ -127,6 +144,18 @@ def demo(folder: Path, runs: int = 300, say: Callable[..., None] = print) -> Non
     assert "90 of 310 rows" in out
     assert "89 of 310 rows" in out
     assert "aws sagemaker-featurestore-runtime delete-record" in out
+    both = str(trained_on_both(root, folder / "both-dump"))
+    columns = ["--columns", ",".join(COLUMNS)]
+    out = phase(
+        "Phase 2: the old values, scores and runs are equal to ours",
+        [
+            (["leave", "parity", where, "--group", GROUP], 0),
+            (["leave", "parity", where, "--endpoint", ENDPOINT, *columns], 0),
+            (["leave", "tracks", both], 0),
+        ],
+    )
+    assert out.count("Verdict: same.") == 3
+    assert "3 runs are in both tracks." in out
     phase(
         "Phase 3: the deletion script",
         [(["leave", "finish", where, "--script", str(folder / "delete.sh")], 0)],

@@ -7,6 +7,7 @@ from typing import Final
 
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
+from sovereign_ml.card.schema.facts import MAX_DUMP_AGE_DAYS
 
 # The version before the registry gives a number. Promotion checks the number itself.
 CANDIDATE: Final = "candidate"
@@ -232,3 +233,29 @@ def unanswered_alarm(case: Case) -> Hits:
 
 def _of_high_risk(case: Case) -> Severity:
     return "block" if case.derived.ai_act.risk_class == "high_risk" else "warn"
+
+
+@rule(
+    "R80",
+    "GDPR 5(1)(e), 5(2), 30(1)",
+    "Delete what is left there, make a new dump, and call `churn leave finish` with it.",
+    severity="warn",
+)
+def left_system(case: Case) -> Hits:
+    """A system that is left holds personal data, and its last dump is old. Blocks if it is recorded as deleted."""
+    left = case.facts.leaving
+    kinds = ", ".join(row.kind for row in left.remaining if row.personal_data)
+    if not kinds:
+        return
+    if left.deleted_at:
+        yield RuleHit(
+            f"The record says deleted on {left.deleted_at}, and the dump of "
+            f"{left.last_dump_at[:10]} still shows data of people: {kinds}.",
+            "block",
+        )
+    age = case.today - date.fromisoformat(left.last_dump_at[:10])
+    if age.days > MAX_DUMP_AGE_DAYS:
+        yield (
+            f"The last dump is {age.days} days old, and shows data of people: {kinds}. "
+            f"{MAX_DUMP_AGE_DAYS} days are allowed."
+        )

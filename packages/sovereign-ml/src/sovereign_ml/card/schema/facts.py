@@ -47,6 +47,10 @@ class LeftResource(Group):
     personal_data: bool = False
 
 
+MAX_DUMP_AGE_DAYS = 90
+"""Age from which on the last dump of a system says too little about what that still holds."""
+
+
 class LeavingFacts(Group):
     """State of leaving another system, as the report of `churn leave` has it.
 

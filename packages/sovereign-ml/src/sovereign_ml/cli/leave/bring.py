@@ -33,7 +33,9 @@ def opened(settings: Settings, folder: Path) -> Dump:
     from sovereign_ml.leaving.progress import safe_place
 
     safe_place(settings.root, folder)
-    dump = open_dump(folder)
+    dump = open_dump(folder, settings.leave.person_keys)
+    for gap in dump.gaps(now()):
+        typer.echo(f"Note: {gap}", err=True)
     for line in dump.notes[:3]:
         typer.echo(f"Note: {line}", err=True)
     if len(dump.notes) > 3:
@@ -175,8 +177,14 @@ def features(
     refused = []
     for name in group or groups:
         try:
+            if "OfflineStoreConfig" not in groups[name]:
+                typer.echo(f"{name}: it has no offline store, so there are no rows to bring")
+                continue
+            is_person = answers.is_about_people(groups[name])
             described = offline_rows.group_of(
-                groups[name], inside(answers.folder, f"offline/{name}"), key_is
+                groups[name],
+                inside(answers.folder, f"offline/{name}"),
+                key_is or ("person" if is_person else ""),
             )
             done = offline_rows.bring_group(
                 described,

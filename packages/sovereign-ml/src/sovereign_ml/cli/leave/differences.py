@@ -18,7 +18,7 @@ from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
-    from sovereign_ml.leaving.dump import Dump
+    from sovereign_ml.leaving.dump import Dump, Record
     from sovereign_ml.leaving.feature_parity.bands import ServedModel
     from sovereign_ml.leaving.feature_parity.past_moments import FeatureReplay
     from sovereign_ml.leaving.feature_parity.result import FeatureParity
@@ -138,6 +138,12 @@ class _FeatureRequest:
     def source(self) -> str:
         return "online" if self.online else "offline"
 
+    def is_stored(self, group: Record) -> bool:
+        """Return whether a feature group has the store whose rows are compared."""
+        if self.online:
+            return bool(group.get("OnlineStoreConfig", {}).get("EnableOnlineStore"))
+        return "OfflineStoreConfig" in group
+
 
 def _compare_features(
     settings: Settings,
@@ -158,14 +164,21 @@ def _compare_features(
             f"config.toml [leave.parity] names the feature group {unknown[0]}: the dump has "
             f"{', '.join(groups) or 'none'}."
         )
-    chosen = names or [name for name in groups if name in settings.leave.parity] or list(groups)
+    stored = [name for name, row in groups.items() if request.is_stored(row)]
+    chosen = names or [name for name in groups if name in settings.leave.parity] or stored
     if not chosen:
-        raise Misuse(f"{answers.folder} has no feature group: there is nothing to compare.")
+        raise Misuse(
+            f"{answers.folder} has no feature group with an {request.source} store: there is "
+            "nothing to compare."
+        )
     may_differ = settings.leave.tolerance.may_differ
     output: list[dict[str, Any]] = []
     problems, facts = [], {}
     with tempfile.TemporaryDirectory() as spill:
         for number, name in enumerate(chosen, 1):
+            if name not in stored:
+                problems.append(f"{name}: not compared: it has no {request.source} store")
+                continue
             try:
                 result = _compared(settings, answers, name, request, Path(spill))
             except (Misuse, Refused) as error:

@@ -146,12 +146,14 @@ def _checklist(folder: Path, profile: str | None) -> list[ChecklistFinding]:
     settings = load_settings(profile)
     answers = opened(settings, folder)
     keeping = settings.retention
+    report = progress.read(settings.root)
     findings = checklist.audit_dump(
         answers,
         minimiser(settings),
         now=now(),
         features_before=keeping.features.before(now()),
         runs_before=keeping.runs.before(now()),
+        recorded_as_deleted=progress.contradicts_deletion(report, answers),
     )
     counts: Counter[str] = Counter()
     for row in findings:
@@ -236,10 +238,11 @@ def finish(
         progress.finished(settings.root, answers, now())
         typer.echo(f"Nothing is left in SageMaker. Evidence: {REPORT}. Delete {dump} now.")
         return
+    progress.check_age(answers, now())
     text = deletion.deletion_script(answers)
     progress.note(settings.root, answers, "script", {}, now())
     progress.note_script(settings.root, now())
     script.write_text(text, encoding="utf-8")
     typer.echo(
-        f"{text.count('aws --region')} commands are in {script}. Read them before you run them."
+        f"{deletion.count_of(text):,} commands are in {script}. Read them before you run them."
     )

@@ -183,6 +183,8 @@ def installed_sdk() -> Any:
     for name in _SDK[:-1]:
         try:
             return import_module(name)
-        except ModuleNotFoundError:
-            continue
+        except ModuleNotFoundError as error:
+            # A package that SageMaker's SDK needs and lacks is told as the old import did.
+            if not str(error.name).startswith("sagemaker"):
+                raise
     return import_module(_SDK[-1])

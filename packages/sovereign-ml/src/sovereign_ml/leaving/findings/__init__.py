@@ -1,1 +1,1 @@
-"""Waivers of findings, and findings as SARIF."""
+"""Parts of the checklist, waivers of findings, and findings as SARIF."""
