@@ -196,7 +196,12 @@ def test_each_environment_is_a_part_of_the_one_that_is_tested() -> None:
 
 
 def test_nobody_else_pays_for_a_client_in_a_lock_of_its_own() -> None:
-    for client, packages in {"clearml": ["clearml"], "hopsworks": ["hopsworks", "avro"]}.items():
+    clients = {
+        "clearml": ["clearml"],
+        "hopsworks": ["hopsworks", "avro"],
+        "spark": ["pyspark", "py4j"],
+    }
+    for client, packages in clients.items():
         own = (PROJECT / f"requirements/{client}.lock").read_text()
         for name in ("dev", "train", "serve", "uv"):
             lock = (PROJECT / f"requirements/{name}.lock").read_text()
