@@ -55,7 +55,7 @@ def compute(
         files = {name: path.resolve() for name, path in queries.files.items()}
         if cluster.at_operator:
             output.chmod(0o770)
-            files = {name: shutil.copy(path, output) for name, path in files.items()}
+            files = {name: Path(shutil.copy(path, output)) for name, path in files.items()}
         job = {
             "master": cluster.master,
             "host": cluster.host,
