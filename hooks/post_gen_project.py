@@ -24,11 +24,13 @@ FILES = {
               "infra/make-secrets", "infra/monitoring", "infra/up"),
     "jupyterhub": ("infra/jupyterhub",),
     "kserve": ("deploy/kserve",),
-    "kubeflow": ("infra/kubeflow", "src/churn/pipeline.py"),
+    "kubeflow": ("infra/kubeflow/notebook.yaml", "src/churn/pipeline.py"),
     "sagemaker": ("docs/leave-sagemaker.md",),
     "hopsworks": ("requirements/hopsworks.in", "requirements/hopsworks.lock"),
     "clearml": ("requirements/clearml.in", "requirements/clearml.lock"),
-    "infra or jupyterhub or kubeflow": ("infra",),  # the image of the project
+    "spark": ("requirements/spark.in", "requirements/spark.lock", "infra/Dockerfile.spark", "infra/kubeflow/spark-features.yaml"),
+    "kubeflow or spark": ("infra/kubeflow",),
+    "infra or jupyterhub or kubeflow or spark": ("infra",),  # the image of the project
 }
 """What is there only with a part."""
 WANTED = re.findall("[a-z]+", {{ cookiecutter.parts | tojson }})

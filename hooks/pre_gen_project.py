@@ -14,7 +14,7 @@ PARTS = {{ cookiecutter.parts | tojson }}
 ENDPOINT = {{ cookiecutter.__s3_endpoint | tojson }}
 
 TEXT = re.compile(r'[^"\\\x00-\x1f{}]{1,80}')
-PART = "(infra|kubeflow|kserve|jupyterhub|sagemaker|hopsworks|clearml)"
+PART = "(infra|kubeflow|kserve|jupyterhub|sagemaker|hopsworks|clearml|spark)"
 EMAIL = re.compile(r"[\w.!#%&'*+/=?^~-]+@[^\W_]([\w-]*[^\W_])?(\.[^\W_]([\w-]*[^\W_])?)+")
 CHECKS = [
     ("project_slug", SLUG, re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*"), 50,
@@ -26,7 +26,7 @@ CHECKS = [
     ("s3_bucket", BUCKET, re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]+[a-z0-9]"), 63,
      "3 to 63 small letters, digits, hyphens and single dots, such as acme-churn"),
     ("parts", PARTS, re.compile(f"all|none|{PART}([ ,]+{PART})*"), 80,
-     "all, none, or some of infra, kubeflow, kserve, jupyterhub, sagemaker, hopsworks and clearml"),
+     "all, none, or some of infra, kubeflow, kserve, jupyterhub, sagemaker, hopsworks, clearml and spark"),
 ]
 
 if "{" in ENDPOINT:

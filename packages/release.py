@@ -38,8 +38,8 @@ from sovereign_ml.supply_chain.wheel import difference, read_wheel  # noqa: E402
 VERSION_FILE = Path("src/sovereign_ml/__init__.py")
 CHANGELOGS = (ROOT / "CHANGELOG.md", PACKAGE / "CHANGELOG.md")
 BUILD_TOOLS = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
-# dev first: train and serve are constrained by it. The last two are environments of their own.
-PROJECT_LOCKS = ("dev", "train", "serve", "uv", "clearml", "hopsworks")
+# dev first: train and serve are constrained by it. The last three are environments of their own.
+PROJECT_LOCKS = ("dev", "train", "serve", "uv", "clearml", "hopsworks", "spark")
 TEMPLATE_LOCKS = ("test", "demo", "docs")
 # 2020-02-02, hatchling's own default: an archive cannot hold dates before 1980.
 EPOCH = "1580601600"

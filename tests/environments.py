@@ -19,7 +19,7 @@ from pathlib import Path
 from bake import PROJECT, ROOT, fresh_wheel, lock_with
 
 SHIPPED = ("train", "serve")
-CLIENTS = ("clearml", "hopsworks")
+CLIENTS = ("clearml", "hopsworks", "spark")
 """Environments of clients that only some projects have."""
 LOCKS = {
     "test": ROOT / "requirements/test.lock",

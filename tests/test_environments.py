@@ -53,7 +53,11 @@ PROJECT_HALF = {
     *("estimators", "leaving", "monitoring", "notebook", "pipeline", "privacy", "registry"),
     *("servers", "storage", "supply_chain"),
 }
-PROGRAMS = {"clearml": "registry/clearml_client.py", "hopsworks": "features/hopsworks_client.py"}
+PROGRAMS = {
+    "clearml": "registry/clearml_client.py",
+    "hopsworks": "features/hopsworks_client.py",
+    "spark": "features/spark_client.py",
+}
 """The program that runs in the environment of each client."""
 HALVES: dict[str, Callable[[Path], bool]] = {
     # BentoML is the server's; the rest of the service is what `churn serve` and tests import.

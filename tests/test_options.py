@@ -32,6 +32,12 @@ PARTS = {
     "sagemaker": {"docs/leave-sagemaker.md"},
     "hopsworks": {"requirements/hopsworks.in", "requirements/hopsworks.lock"},
     "clearml": {"requirements/clearml.in", "requirements/clearml.lock"},
+    "spark": {
+        "requirements/spark.in",
+        "requirements/spark.lock",
+        "infra/Dockerfile.spark",
+        "infra/kubeflow/spark-features.yaml",
+    },
 }
 """Some files of each part."""
 CHOICES = {

@@ -28,7 +28,7 @@ NO_PART_OF_THE_WHEEL = "packages/sovereign-ml/tests/"
 BUILD_TOOLS = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 # Placeholders stand for the packages that a lock resolves, so that uv resolves without an index.
 LIBRARIES = {"jinja2": "3.1.6", "trainer": "1.4", "server": "2.1"}
-ALONE = {"uv": "0.9", "clearml": "2.1", "hopsworks": "5.2"}
+ALONE = {"uv": "0.9", "clearml": "2.1", "hopsworks": "5.2", "spark": "4.3"}
 """Packages with a lock of their own."""
 
 

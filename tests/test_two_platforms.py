@@ -45,7 +45,12 @@ def test_the_locks_of_everybody_else_are_those_of_a_project_without_the_clients(
     }
     for path in plain.iterdir():
         assert path.read_bytes() == (chosen / path.name).read_bytes(), path.name
-    for client, packages in {"clearml": ["clearml"], "hopsworks": ["hopsworks", "avro"]}.items():
+    clients = {
+        "clearml": ["clearml"],
+        "hopsworks": ["hopsworks", "avro"],
+        "spark": ["pyspark", "py4j"],
+    }
+    for client, packages in clients.items():
         own = (chosen / f"{client}.lock").read_text()
         for package in packages:
             pin = re.compile(rf"^{package}==", re.MULTILINE)

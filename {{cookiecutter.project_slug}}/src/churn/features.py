@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-from sovereign_ml.config.tables import FeatureSettings, LabelKind
+from sovereign_ml.config.tables import FeatureEngine, FeatureSettings, LabelKind
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.features import event_tables
-from sovereign_ml.storage import duckdb as db
+from sovereign_ml.features import event_tables, queries
 
 from churn.contract import FEATURES, WINDOWS
 
@@ -31,31 +30,25 @@ def cutoffs(last_event: datetime, config: FeatureSettings) -> tuple[list[datetim
     return labelled, last_day + timedelta(days=1)
 
 
-def load(valid: Path, kind: LabelKind = "no_purchase") -> duckdb.DuckDBPyConnection:
-    """Return a connection with the table ``lines``: valid transactions, with ``ts`` in UTC.
-
-    For the label ``ended`` there is also ``contracts``: start and end of each customer's contract.
-    """
-    connection = db.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    source = f"read_parquet({db.literal(str(valid / 'transactions.parquet'))})"
-    # Numbers in alphabetical order take a tenth of the memory of pseudonyms, and sort alike.
-    connection.execute(
-        f"CREATE TYPE customer AS ENUM (SELECT DISTINCT customer_id FROM {source} ORDER BY 1)"  # noqa: S608
-    )
-    connection.execute(
-        "CREATE TABLE lines AS SELECT CAST(customer_id AS customer) AS customer_id, "  # noqa: S608
-        f"event_time AT TIME ZONE 'UTC' AS ts, amount_eur, category, order_number FROM {source}"
-    )
+def tables(valid: Path, kind: LabelKind = "no_purchase") -> dict[str, str]:
+    """Return a SELECT over the files of step 2 for each table, with times in UTC."""
+    selects = {
+        "lines": "SELECT customer_id, event_time AT TIME ZONE 'UTC' AS ts, amount_eur, category, "
+        "order_number FROM valid_transactions"
+    }
     if kind == "ended":
-        connection.execute(
-            "CREATE TABLE contracts AS SELECT customer_id, "
-            "started_at AT TIME ZONE 'UTC' AS started_at, ended_at AT TIME ZONE 'UTC' AS ended_at "
-            "FROM read_parquet(?)",
-            [str(valid / "customers.parquet")],
+        selects["contracts"] = (
+            "SELECT customer_id, started_at AT TIME ZONE 'UTC' AS started_at, "
+            "ended_at AT TIME ZONE 'UTC' AS ended_at FROM valid_customers"
         )
-    event_tables.load(connection, valid, FEATURES)
-    return connection
+    return selects | event_tables.selects(valid, FEATURES)
+
+
+def load(
+    valid: Path, kind: LabelKind = "no_purchase", engine: FeatureEngine = "duckdb"
+) -> duckdb.DuckDBPyConnection:
+    """Return a connection with the tables. For Spark, which reads them itself, they are views."""
+    return queries.open_tables(valid, tables(valid, kind), engine)
 
 
 def history(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime]:
@@ -72,7 +65,21 @@ def compute(
     config: FeatureSettings,
     kind: LabelKind = "no_purchase",
 ) -> None:
-    """Make the table ``snapshots``: a row for each cut-off and customer active before it.
+    """Make the table ``snapshots``: a row for each cut-off and customer active before it."""
+    event_tables.past(connection, config.lookback_days)
+    queries.fill(connection, snapshot(config, kind), cuts)
+
+
+def for_spark(valid: Path, config: FeatureSettings, kind: LabelKind) -> queries.FeatureQueries:
+    """Return the queries of this module, which Spark gets in its own dialect."""
+    selects = tables(valid, kind)
+    views = event_tables.past_selects(selects, config.lookback_days)
+    labels = label_query(config.horizon_days, kind)
+    return queries.FeatureQueries(valid, selects, views, snapshot(config, kind), labels)
+
+
+def snapshot(config: FeatureSettings, kind: LabelKind) -> str:
+    """Return the SELECT of the customers active before the cut-off, the variable ``cut``.
 
     Active is who bought in the last ``active_within_days``. With ``kind`` "ended" it is who bought
     within the lookback and has a contract that started before the cut-off and did not end
@@ -89,7 +96,6 @@ def compute(
             f"WINDOWS in contract.py reaches back {max(WINDOWS)} days, and [features] "
             f"lookback_days is {config.lookback_days}: raise it, or take that window out."
         )
-    event_tables.past(connection, config.lookback_days)
     sql = _WIDE.format(
         lookback=config.lookback_days,
         counts=_per_window("count(*) FILTER ({}) AS purchase_count_{}d"),
@@ -100,44 +106,36 @@ def compute(
         f.name if f.dtype == "string" else f"CAST({f.name} AS DOUBLE) AS {f.name}" for f in FEATURES
     )
     running = _RUNNING if kind == "ended" else ""
-    select = f"SELECT customer_id, cut AS event_timestamp, {names} FROM ({sql}) AS wide {running}"  # noqa: S608
-    # One cut-off after the other: a line counts for several, and all copies at once fill memory.
-    connection.execute("SET VARIABLE cut = CAST(NULL AS TIMESTAMP)")
-    connection.execute(f"CREATE OR REPLACE TABLE snapshots AS {select} LIMIT 0")
-    for cut in cuts:
-        connection.execute("SET VARIABLE cut = CAST(? AS TIMESTAMP)", [cut])
-        connection.execute(f"INSERT INTO snapshots {select}")
+    return f"SELECT customer_id, cut AS event_timestamp, {names} FROM ({sql}) AS wide {running}"  # noqa: S608
 
 
 def label(
     connection: duckdb.DuckDBPyConnection, horizon_days: int, kind: LabelKind = "no_purchase"
 ) -> None:
-    """Make the table ``labels``: ``churned`` of everyone in ``snapshots``.
+    """Make the table ``labels``: ``churned`` of everyone in ``snapshots``."""
+    connection.execute(f"CREATE OR REPLACE TABLE labels AS {label_query(horizon_days, kind)}")
+
+
+def label_query(horizon_days: int, kind: LabelKind) -> str:
+    """Return the SELECT of the labels.
 
     1 means no purchase in [cut-off, cut-off + ``horizon_days``), or with ``kind`` "ended" that the
     contract ended in it. An end has no trace in the transactions, so a cut-off whose horizon the
     transactions do not reach has no such label.
     """
     if kind == "ended":
-        connection.execute(
-            f"""CREATE OR REPLACE TABLE labels AS
-            SELECT customer_id, event_timestamp, CAST(coalesce(
+        return f"""SELECT customer_id, event_timestamp, CAST(coalesce(
                 ended_at < event_timestamp + INTERVAL {horizon_days} DAY, false
             ) AS INTEGER) AS churned FROM snapshots JOIN contracts USING (customer_id)
             WHERE event_timestamp + INTERVAL {horizon_days} DAY <= (SELECT max(ts) FROM lines)
             ORDER BY ALL"""  # noqa: S608
-        )
-        return
-    connection.execute(
-        f"""CREATE OR REPLACE TABLE labels AS
-        SELECT customer_id, event_timestamp, CAST(bought IS NULL AS INTEGER) AS churned
+    return f"""SELECT customer_id, event_timestamp, CAST(bought IS NULL AS INTEGER) AS churned
         FROM snapshots LEFT JOIN (
             SELECT DISTINCT CAST(customer_id AS VARCHAR) AS customer_id, event_timestamp,
                 true AS bought
             FROM (SELECT DISTINCT event_timestamp FROM snapshots) JOIN lines ON amount_eur > 0
             AND ts >= event_timestamp AND ts < event_timestamp + INTERVAL {horizon_days} DAY
         ) USING (customer_id, event_timestamp) ORDER BY ALL"""  # noqa: S608
-    )
 
 
 def _per_window(expression: str) -> str:

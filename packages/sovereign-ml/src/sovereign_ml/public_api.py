@@ -20,10 +20,11 @@ __all__ = ["PUBLIC", "meaning", "table"]
 PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "sovereign_ml.card.rules": ("Case", "Hits", "RuleHit", "rule"),
-        "sovereign_ml.config.connections": ("FeatureStores", "Tracking"),
+        "sovereign_ml.config.connections": ("FeatureStores", "SparkCluster", "Tracking"),
         "sovereign_ml.config.settings": ("Settings", "load"),
         "sovereign_ml.config.tables": (
             "EvaluateSettings",
+            "FeatureEngine",
             "FeatureSettings",
             "LabelKind",
             "LabelSettings",
@@ -69,7 +70,14 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "rolling",
             "split",
         ),
-        "sovereign_ml.features.event_tables": ("check_history", "columns", "load", "past"),
+        "sovereign_ml.features.event_tables": (
+            "check_history",
+            "columns",
+            "load",
+            "past",
+            "past_selects",
+            "selects",
+        ),
         "sovereign_ml.features.feast": (
             "SERVICE",
             "SNAPSHOTS",
@@ -85,6 +93,8 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "populations_of",
             "with_all_features",
         ),
+        "sovereign_ml.features.queries": ("FeatureQueries", "fill", "open_tables"),
+        "sovereign_ml.features.spark": ("compute",),
         "sovereign_ml.kubeflow.tasks": ("Tasks",),
         "sovereign_ml.model.scorecard": ("Curve", "Floats", "Levels", "Scorecard"),
         "sovereign_ml.model.trees": ("Codes", "Forest", "Tree"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from sovereign_ml.config.connections import FeatureStores
+from sovereign_ml.config.connections import FeatureStores, SparkCluster
 from sovereign_ml.config.tables import FeatureSettings, LabelSettings
-from sovereign_ml.features import event_tables, feast, feast_stores
+from sovereign_ml.features import event_tables, feast, feast_stores, spark
 from sovereign_ml.features.history import check_populations, populations_of
 from sovereign_ml.project import chosen_features
 from sovereign_ml.storage import duckdb as db
@@ -25,6 +25,7 @@ def features(
     config: FeatureSettings,
     label: LabelSettings,
     stores: FeatureStores,
+    cluster: SparkCluster,
 ) -> None:
     """Write ``snapshots.parquet``, ``training.parquet`` and both stores of Feast.
 
@@ -33,12 +34,16 @@ def features(
     Raises Refused if the history is too short, if all or none of the customers of a cut-off
     churned, or if its share of churners is far from that of the other cut-offs.
     """
-    connection = sql.load(valid, label.kind)
+    connection = sql.load(valid, label.kind, config.engine)
     first, last = sql.history(connection)
     labelled, current = sql.cutoffs(last, config)
     event_tables.check_history(connection, labelled[0])
-    sql.compute(connection, [*labelled, current], config, label.kind)
-    sql.label(connection, config.horizon_days, label.kind)
+    if config.engine == "spark":
+        wanted = sql.for_spark(valid, config, label.kind)
+        spark.compute(connection, cluster, wanted, [*labelled, current])
+    else:
+        sql.compute(connection, [*labelled, current], config, label.kind)
+        sql.label(connection, config.horizon_days, label.kind)
     names = [feature.name for feature in chosen_features(FEATURES, config.inputs)]
     populations = populations_of(connection, labelled)
     check_populations(populations, (last - first).days, config, label.kind)

@@ -5,7 +5,7 @@ A function receives the connection it uses, never the whole settings object.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ __all__ = [
     "HopsworksPlatform",
     "LogLocation",
     "ObjectStorage",
+    "SparkCluster",
     "SuppressionFiles",
     "Tracking",
     "database",
@@ -108,6 +109,36 @@ class HopsworksPlatform:
     view: str
     private: Path
     key: SecretStr | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class SparkCluster:
+    """Spark for step 3. ``host`` is this machine as the workers see it.
+
+    ``memory`` is that of the driver and of each worker's process, ``partitions`` those of a
+    shuffle. ``root`` is the folder of the project.
+    """
+
+    master: str
+    host: str
+    memory: str
+    partitions: int
+    properties: Mapping[str, str]
+    root: Path
+    secret: SecretStr | None = field(default=None, repr=False)
+    namespace: str = ""
+    image: str = ""
+    claim: str = ""
+
+    @property
+    def at_operator(self) -> bool:
+        """Return whether Spark's operator on Kubernetes runs it: ``image``, on the volume ``claim``."""
+        return self.master == "operator"
+
+    @property
+    def needs_no_secret(self) -> bool:
+        """Return whether Spark makes a secret itself, as in one process and on Kubernetes."""
+        return self.at_operator or self.master.startswith(("local", "k8s:"))
 
 
 @dataclass(frozen=True)

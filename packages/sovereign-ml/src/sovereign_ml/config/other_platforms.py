@@ -6,12 +6,12 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from sovereign_ml.config.profiles import ConfigTable
 from sovereign_ml.jurisdictions import Jurisdiction, classify
 
-__all__ = ["ClearmlSettings", "HopsworksSettings"]
+__all__ = ["ClearmlSettings", "HopsworksSettings", "SparkSettings"]
 
 NOT_THERE = (
     Jurisdiction.US,
@@ -67,3 +67,57 @@ class HopsworksSettings(ConfigTable):
     trust_store: str = ""
     view: str = "customer_snapshot"
     """Name of the feature group and of the feature view."""
+
+
+SPARK_PROPERTIES = (
+    "spark.driver.extraJavaOptions",
+    "spark.executor.",
+    "spark.cores.max",
+    "spark.dynamicAllocation.",
+    "spark.kubernetes.",
+    "spark.hadoop.fs.s3a.",
+    "spark.ssl.",
+)
+"""Beginnings of the properties that a project may set: size of a cluster, and its storage."""
+MASTER = r"operator|local(\[(\d+|\*)\])?|spark://[^/\s:,]+:\d+|k8s://https://[^/\s]+"
+
+
+def master_of_own(master: str) -> str:
+    """Return the address of a master that may see pseudonyms. Raises ValueError for another one."""
+    if not re.fullmatch(MASTER, master):
+        raise ValueError("write local[2], spark://host:7077, k8s://https://host or operator")
+    if "://" in master:
+        own_server(f"https://{urlsplit(master.removeprefix('k8s://')).hostname}")
+    return master
+
+
+def allowed_properties(properties: dict[str, str]) -> dict[str, str]:
+    """Return properties of Spark without those that the library sets, and without keys."""
+    for name, value in properties.items():
+        if not name.startswith(SPARK_PROPERTIES):
+            allowed = ", ".join(f"{beginning}*" for beginning in SPARK_PROPERTIES)
+            raise ValueError(f"{name} may not be set here, only {allowed}")
+        if re.search("secret|password|access.key|token", name, re.IGNORECASE):
+            raise ValueError(f"{name} is a secret: give it to the workers' own environment")
+        if not value.isprintable() or "\\" in value:
+            raise ValueError(f"{name} must be one line without a backslash")
+    return properties
+
+
+class SparkSettings(ConfigTable):
+    """Spark for `[features] engine = "spark"`: on this machine, or a cluster of the team's own."""
+
+    master: Annotated[str, AfterValidator(master_of_own)] = "local[2]"
+    host: Annotated[str, AfterValidator(own_host)] = "127.0.0.1"
+    """Name or address of this machine, as the workers reach it."""
+    memory: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "2g"
+    partitions: Annotated[int, Field(ge=1)] = 8
+    properties: Annotated[dict[str, str], AfterValidator(allowed_properties)] = Field(default={})
+    image: Annotated[str, Field(pattern=r"^$|@sha256:[0-9a-f]{64}$")] = ""
+    """Image of Spark for the operator, by digest."""
+
+    @model_validator(mode="after")
+    def _the_operator_has_its_image(self) -> SparkSettings:
+        if self.master == "operator" and not self.image:
+            raise ValueError("master is operator: name the image of Spark by its digest as well")
+        return self

@@ -27,6 +27,7 @@ VARIABLES = {
     "hopsworks_key": "CHURN_HOPSWORKS_API_KEY",
     "clearml_key": "CLEARML_API_ACCESS_KEY",
     "clearml_secret": "CLEARML_API_SECRET_KEY",
+    "spark_secret": "CHURN_SPARK_SECRET",
 }
 """The variable of each secret, and of the user name that belongs to one."""
 # An address without endpoint means AWS, so every client gets the endpoint of [s3] separately.
@@ -97,6 +98,7 @@ class Secrets(ConfigTable):
     hopsworks_key: SecretStr | None = None
     clearml_key: SecretStr | None = None
     clearml_secret: SecretStr | None = None
+    spark_secret: SecretStr | None = None
 
     @property
     def user(self) -> str:

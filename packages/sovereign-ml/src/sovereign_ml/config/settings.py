@@ -19,6 +19,7 @@ from sovereign_ml.config.connections import (
     HopsworksPlatform,
     LogLocation,
     ObjectStorage,
+    SparkCluster,
     SuppressionFiles,
     Tracking,
 )
@@ -26,7 +27,7 @@ from sovereign_ml.config.data_tables import DataSettings
 from sovereign_ml.config.deployment import Deploy
 from sovereign_ml.config.leaving import LeaveSettings
 from sovereign_ml.config.monitoring import MonitorSettings
-from sovereign_ml.config.other_platforms import ClearmlSettings, HopsworksSettings
+from sovereign_ml.config.other_platforms import ClearmlSettings, HopsworksSettings, SparkSettings
 from sovereign_ml.config.profiles import ConfigTable, Profile, Secrets, Storage
 from sovereign_ml.config.retention_periods import RetentionSettings
 from sovereign_ml.config.tables import (
@@ -86,6 +87,7 @@ class Settings(ConfigTable):
     team: TeamSettings = TeamSettings()
     hopsworks: HopsworksSettings = HopsworksSettings()
     clearml: ClearmlSettings = ClearmlSettings()
+    spark: SparkSettings = SparkSettings()
     s3: Storage
     profile: Profile
     old_features_asked: bool = False
@@ -228,6 +230,23 @@ class Settings(ConfigTable):
             view=table.view,
             private=self.secrets.key_file.parent / "hopsworks",
             key=self.secrets.hopsworks_key,
+        )
+
+    @property
+    def spark_cluster(self) -> SparkCluster:
+        """Return Spark as [spark] names it."""
+        table = self.spark
+        return SparkCluster(
+            master=table.master,
+            host=table.host,
+            memory=table.memory,
+            partitions=table.partitions,
+            properties=table.properties,
+            root=self.root,
+            secret=self.secrets.spark_secret,
+            namespace=self.pipeline.namespace,
+            image=table.image,
+            claim=self.pipeline.spark_claim,
         )
 
     @property

@@ -18,6 +18,7 @@ from sovereign_ml.texts import PACKAGED, catalogue
 __all__ = [
     "DecisionSettings",
     "EvaluateSettings",
+    "FeatureEngine",
     "FeatureSettings",
     "LabelKind",
     "LabelSettings",
@@ -62,6 +63,10 @@ class ValidateSettings(ConfigTable):
     max_rejected_share: Share = 0.02
 
 
+FeatureEngine = Literal["duckdb", "spark"]
+"""What computes snapshots and labels: DuckDB in the step's own process, or Spark by [spark]."""
+
+
 class FeatureSettings(ConfigTable):
     """Cut-offs and windows of step 3, in days."""
 
@@ -71,6 +76,7 @@ class FeatureSettings(ConfigTable):
     active_within_days: Count
     lookback_days: Count
     max_base_rate_gap: Share = 0.12
+    engine: FeatureEngine = "duckdb"
     inputs: tuple[str, ...] = ()
     """Features that are stored, learned from and served; none named for all of the contract."""
 
@@ -222,6 +228,8 @@ class PipelineSettings(ConfigTable):
     train_schedule: str
     retain_schedule: str
     monitor_schedule: str = ""
+    spark_claim: str = ""
+    """Claim of a volume that step 3 and the pods of Spark's operator share."""
 
 
 class MissingSetting(Misuse, AttributeError):

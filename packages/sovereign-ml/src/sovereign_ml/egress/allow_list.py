@@ -73,6 +73,8 @@ def allowed_hosts(
             str(table.get("s3", {}).get("endpoint", "")),
             str(table.get("pipeline", {}).get("host", "")),
         ]
+        if table.get("spark", {}).get("master") == "operator":
+            values.append(f"https://{environ.get('KUBERNETES_SERVICE_HOST', '')}")
         for name in ADDRESSES:
             values += _named_by(environ.get(name, ""), name)
     if command == "supply-chain vuln":

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.features import queries
 from sovereign_ml.project import Column, Feature
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["COLUMNS", "PREFIX", "check_history", "columns", "forget_from", "load", "names", "past"]
+__all__ = [
+    "COLUMNS",
+    "PREFIX",
+    "check_history",
+    "columns",
+    "forget_from",
+    "load",
+    "names",
+    "past",
+    "past_selects",
+    "selects",
+]
 
 PREFIX = "events_"
 """Prefix of a table's name in the artifacts of steps 1 and 2, and in the SQL of step 3."""
@@ -49,8 +61,8 @@ def columns(raw: Path, tables: Mapping[str, tuple[Column, ...]]) -> dict[str, tu
     return dict.fromkeys(there, COLUMNS) | dict(tables)
 
 
-def load(connection: duckdb.DuckDBPyConnection, valid: Path, features: Sequence[Feature]) -> None:
-    """Make a table ``events_<name>`` of each event table: customer_id, ts (UTC), kind, value.
+def selects(valid: Path, features: Sequence[Feature]) -> dict[str, str]:
+    """Return a SELECT for each event table, ``events_<name>``: customer_id, ts (UTC), kind, value.
 
     Raises Misuse where a feature needs a table that is not mapped, and for a table that no feature
     uses.
@@ -63,36 +75,44 @@ def load(connection: duckdb.DuckDBPyConnection, valid: Path, features: Sequence[
             "map that table "
             f"in config.toml, [data.events.{name.removeprefix(PREFIX)}], and run step 1 again."
         )
-    for name in there:
-        short = name.removeprefix(PREFIX)
+    for short in [name.removeprefix(PREFIX) for name in there if name not in used]:
         # GDPR 5(1)(c): data that nobody needs must not be read.
-        if name not in used:
-            raise Misuse(
-                f"[data.events.{short}] is read and no feature is made from it: declare one in "
-                "contract.py "
-                f'with source="{short}", or take the table out of config.toml.'
-            )
-        connection.execute(
-            f"CREATE TABLE {name} AS "  # noqa: S608
-            "SELECT customer_id, event_time AT TIME ZONE 'UTC' AS ts, "
-            "CAST(kind AS VARCHAR) AS kind, CAST(value AS DOUBLE) AS value FROM read_parquet(?)",
-            [str(valid / f"{name}.parquet")],
+        raise Misuse(
+            f"[data.events.{short}] is read and no feature is made from it: declare one in "
+            "contract.py "
+            f'with source="{short}", or take the table out of config.toml.'
         )
+    return {
+        name: "SELECT customer_id, event_time AT TIME ZONE 'UTC' AS ts, "  # noqa: S608
+        f"CAST(kind AS VARCHAR) AS kind, CAST(value AS DOUBLE) AS value FROM {queries.FILES}{name}"
+        for name in there
+    }
+
+
+def load(connection: duckdb.DuckDBPyConnection, valid: Path, features: Sequence[Feature]) -> None:
+    """Make the tables of `selects` on the connection."""
+    queries.read(connection, valid, selects(valid, features))
+
+
+def past_selects(tables: Iterable[str], lookback_days: int) -> dict[str, str]:
+    """Return a SELECT for each event table of ``tables``, ``past_<name>``.
+
+    It holds what a feature may look at: the events in [cut-off - lookback, cut-off), where the
+    cut-off is the variable ``cut``.
+    """
+    cut = "CAST(getvariable('cut') AS TIMESTAMP)"
+    return {
+        f"past_{name.removeprefix(PREFIX)}": f"SELECT * FROM {name} WHERE ts < {cut} "  # noqa: S608
+        f"AND ts >= {cut} - INTERVAL {lookback_days} DAY"
+        for name in tables
+        if name.startswith(PREFIX)
+    }
 
 
 def past(connection: duckdb.DuckDBPyConnection, lookback_days: int) -> None:
-    """Make a view ``past_<name>`` of each event table for the connection's variable ``cut``.
-
-    It holds what a feature may look at: the events in [cut-off - lookback, cut-off). The view
-    follows the variable.
-    """
-    for name in _loaded(connection):
-        connection.execute(
-            f"CREATE OR REPLACE VIEW past_{name.removeprefix(PREFIX)} AS "  # noqa: S608
-            f"SELECT * FROM {name} "
-            f"WHERE ts < CAST(getvariable('cut') AS TIMESTAMP) "
-            f"AND ts >= CAST(getvariable('cut') AS TIMESTAMP) - INTERVAL {lookback_days} DAY"
-        )
+    """Make the views of `past_selects` on the connection. They follow the variable ``cut``."""
+    for name, select in past_selects(_loaded(connection), lookback_days).items():
+        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
 
 
 def forget_from(connection: duckdb.DuckDBPyConnection, moment: datetime) -> None:
@@ -120,7 +140,8 @@ def check_history(connection: duckdb.DuckDBPyConnection, oldest: datetime) -> No
 
 def _loaded(connection: duckdb.DuckDBPyConnection) -> list[str]:
     rows = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, ?) ORDER BY ALL",
+        "SELECT table_name FROM information_schema.tables "
+        "WHERE starts_with(table_name, ?) ORDER BY ALL",
         [PREFIX],
     )
     return [str(row[0]) for row in rows.fetchall()]

@@ -6,6 +6,7 @@ from typing import Any
 
 from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.config.tables import PipelineSettings
+from sovereign_ml.features.spark_operator import MOUNT
 
 STORAGE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TRACKING = ("MLFLOW_TRACKING_PASSWORD",)
@@ -46,6 +47,8 @@ def equip(task: Any, verb: str, config: PipelineSettings) -> None:
     # Channels without a password need no secret, and a task does not start without one it names.
     if verb == "monitor":
         kubernetes.use_secret_as_env(task, f"{config.secret}-mail", {MAIL: MAIL}, optional=True)
+    if verb == "features" and config.spark_claim:
+        kubernetes.mount_pvc(task, pvc_name=config.spark_claim, mount_path=str(MOUNT))
     # kfp refuses retries of an exit task. An alarm that nobody answered is no accident to repeat.
     if verb not in ("record", "monitor"):
         task.set_retry(config.retries, **WAIT)

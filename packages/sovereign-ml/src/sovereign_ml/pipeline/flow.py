@@ -115,6 +115,7 @@ def provided(settings: Settings, project: Project) -> Provided:
             settings.storage,
             settings.tracking,
             settings.feature_stores,
+            settings.spark_cluster,
             settings.data_versions,
             settings.log_location,
         )

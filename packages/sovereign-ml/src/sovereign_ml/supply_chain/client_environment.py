@@ -1,8 +1,8 @@
 """Programs that run in an environment of their own, because their client fits no other lock.
 
-``make setup-clearml`` and ``make setup-hopsworks`` build such environments from
-``requirements/clearml.lock`` and ``requirements/hopsworks.lock``. Who does not ask for them
-installs nothing of them.
+``make setup-clearml``, ``make setup-hopsworks`` and ``make setup-spark`` build such environments,
+each from the lock of that name in ``requirements/``. Who does not ask for them installs nothing of
+them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sovereign_ml.errors import Misuse, Refused
 
 VARIABLE = "CHURN_CLIENTS"
 """Folder of the environments, where it is not ``clients`` in that of the project."""
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "PYTHONPYCACHEPREFIX", "SYSTEMROOT")
+PASSED_ON = ("PATH", "JAVA_HOME", "LANG", "LC_ALL", "PYTHONPYCACHEPREFIX", "SYSTEMROOT")
 """Variables that a client sees. Others, such as a user's own settings of it, do not reach it."""
 LONGEST_S = 3600
 
@@ -46,6 +46,7 @@ def ask(
     job: Mapping[str, Any],
     hosts: Sequence[str],
     within: Path | None = None,
+    longest_s: int = LONGEST_S,
 ) -> Any:
     """Run ``program`` in the environment of ``client`` with ``job`` and return its answer.
 
@@ -70,12 +71,12 @@ def ask(
                 cwd=folder,
                 capture_output=True,
                 text=True,
-                timeout=LONGEST_S,
+                timeout=longest_s,
                 check=False,
             )
         except subprocess.TimeoutExpired:
             raise Refused(
-                f"The client of {client} did not end within {LONGEST_S // 60} minutes. "
+                f"The client of {client} did not end within {longest_s // 60} minutes. "
                 "The same command goes on."
             ) from None
         if not answer.is_file():

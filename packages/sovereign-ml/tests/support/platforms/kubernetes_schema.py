@@ -1,8 +1,9 @@
-"""Check manifests strictly: core kinds against the models of the official Kubernetes client, KServe's against its CRD.
+"""Check manifests strictly: core kinds against the models of the official Kubernetes client, KServe's and Spark's
+against their CRDs.
 
 The client is generated from Kubernetes' OpenAPI document, so its models carry every field, its type and whether it is
-required. KServe's schema is that of a release (see the file's ``.license``). Kubernetes drops a field that a CRD does
-not know without a word, so here each object is closed.
+required. The schemas are those of releases (see the files' ``.license``). Kubernetes drops a field that a CRD does not
+know without a word, so here each object is closed.
 """
 
 import json
@@ -12,7 +13,9 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 from kubernetes import client
 
-CRD = Path(__file__).parents[2] / "data/kserve-0.16.0-inferenceservice.json"
+DATA = Path(__file__).parents[2] / "data"
+CRD = DATA / "kserve-0.16.0-inferenceservice.json"
+SPARK = DATA / "spark-operator-2.5.2-sparkapplication.json"
 PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 
 
@@ -79,6 +82,19 @@ def inference_service_problems(manifest):
     found += problems(manifest["metadata"], "V1ObjectMeta", "metadata")
     if not re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", manifest["metadata"]["name"]):
         found.append("metadata.name: lower-case letters, digits and -, starting with a letter")
+    return found
+
+
+def spark_application_problems(manifest):
+    """What is wrong with a SparkApplication."""
+    found = _head(manifest, "sparkoperator.k8s.io/v1beta2", "SparkApplication")
+    schema = _closed(json.loads(SPARK.read_text()))
+    for error in Draft202012Validator(schema).iter_errors(manifest):
+        found.append(f"{error.json_path}: {error.message}")
+    found += problems(manifest["metadata"], "V1ObjectMeta", "metadata")
+    for role in ("driver", "executor"):
+        pod = manifest["spec"][role]["template"]["spec"]
+        found += problems(pod, "V1PodSpec", role)
     return found
 
 
