@@ -144,7 +144,7 @@ def time_limits(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
         (
             sheet.t.code(r.object),
             sheet.cell(r.period),
-            # What is stored decides from when a period counts: sovereign_ml.config.retention_periods.
+            # What is stored decides from when a period counts: config.retention_periods.
             sheet.t(f"starts.{r.object}") if foreign or is_open(r.start_event) else r.start_event,
             # These are deleted by the retention run, whatever mechanism was answered.
             sheet.t("words.by_retain") if r.object in purged else sheet.cell(r.mechanism),
