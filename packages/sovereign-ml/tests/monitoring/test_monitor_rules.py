@@ -158,6 +158,21 @@ def test_early_outcomes_alone_tell_of_people_and_not_of_the_feed() -> None:
     assert "last year" in early.todo
 
 
+@pytest.mark.parametrize(
+    ("churned", "score"), [([1, 0, 1, 0], [0.5] * 4), ([1] * 4, [0.1, 0.2, 0.3, 0.4]), ([], [])]
+)
+def test_one_outcome_or_one_score_gives_no_figures(churned: list[int], score: list[float]) -> None:
+    assert outcomes.realised("untreated", np.array(churned), np.array(score)) is None
+
+
+def test_a_single_week_has_a_table_and_no_empty_picture() -> None:
+    week = outcomes.Cohort(week="2026-04-20", n=300, open=0, expected=0.55, observed=0.52)
+    later = week.model_copy(update={"week": "2026-04-27"})
+    assert "<svg" not in a_page(weeks=(week,)).partition('id="rules"')[0]
+    assert "<svg" in a_page(weeks=(week, later)).partition('id="rules"')[0]
+    assert "2026-04-20" in a_page(weeks=(week,))
+
+
 def test_categories_that_are_all_missing_cannot_be_renamed() -> None:
     scorecard = model()
     rows = pd.DataFrame(customers(20))

@@ -174,7 +174,7 @@ def _gate(
     low, high = gate.calibration_slope
     limit = f"ROC AUC {gate.min_roc_auc:g}, slope {low:g} to {high:g}"
     if realised is None:
-        return "not measured", f"{_too_few(limits)}, or all with one outcome", limit
+        return "not measured", f"{_too_few(limits)}, or all with one outcome or score", limit
     auc, slope = realised.figures["roc_auc"], realised.figures["calibration_slope"]
     fails = auc["high"] < gate.min_roc_auc or slope["high"] < low or slope["low"] > high
     figures = f"ROC AUC {auc['value']:.3f}, slope {slope['value']:.2f}"

@@ -90,9 +90,10 @@ def first_of_each(rows: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
 
 
 def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None:
-    """Return figures of matured decisions with labels (n,), None if all labels are equal."""
+    """Return figures of matured decisions with labels (n,), None if labels or scores are equal."""
     y = churned.astype(np.int64)
-    if len(y) < 2 or len(set(y)) < 2:
+    # One score for all has no order, and no slope either.
+    if len(set(y)) < 2 or len(set(score)) < 2:
         return None
     ranked = bootstrap.Ranked(y, score)
 

@@ -22,7 +22,8 @@ def page(report: MonitorReport, reference: Reference, card: Mapping[str, Any]) -
         reference=reference,
         card=card,
         sentence=_sentence(report),
-        weeks=weeks
+        # One week alone makes no line.
+        weeks=len(weeks) > 1
         and svg.over_time(
             [week.week for week in weeks],
             [week.expected for week in weeks],
