@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from leave_commands import ONE_PROCESS
+from sagemaker_double import Account, dumped
 from sealing import sealed
 from small_project import PROGRAMS
 from sovereign_ml.errors import Refused
@@ -184,6 +185,29 @@ def test_every_command_says_what_is_true_of_it(
     assert not any(word in report for word in ("k1", "jörg", "werk", "210987654321", "kunden"))
 
 
+def test_an_empty_account_is_told_in_words(new_project: Any, tmp_path: Path) -> None:
+    root, dump = new_project(), str(dumped(Account(runs=0).emptied(), tmp_path / "dump"))
+    commands = {
+        ("runs", dump): 0,
+        ("features", dump): 0,
+        ("parity", dump): 2,
+        ("tracks", dump): 1,
+        ("finish", dump, "--script", str(tmp_path / "delete.sh")): 0,
+    }
+    program = [str(PROGRAMS / "python"), "-c", ONE_PROCESS, json.dumps([*commands])]
+    done, asked = sealed(root, *program)
+    assert (asked, done.stdout.splitlines()) == (
+        {},
+        [
+            "0 made, 0 there already.",
+            "The dump has no feature group: there are no rows to bring.",
+            "0 runs are in both tracks.",
+            f"0 commands are in {tmp_path}/delete.sh. Read them before you run them.",
+            " ".join(["codes", *map(str, commands.values())]),
+        ],
+    ), done.stderr
+
+
 def changed(dump: Dump, **about: str) -> Dump:
     return Dump(dump.folder, {**dump.about, **about}, dump.answers)
 
@@ -240,3 +264,16 @@ def test_words_for_people_are_known_in_other_languages_too(
     name: str, value: Any, brought: str | None
 ) -> None:
     assert Minimiser(bytes(32)).value(name, value) == brought
+
+
+@pytest.mark.parametrize("uri", ["s3://w/a/g-1/data", "s3://w/a/g-1/data/", "s3://w/a/other"])
+def test_the_metadata_of_an_iceberg_table_go_with_its_data(folder: Path, uri: str) -> None:
+    config = {"S3StorageConfig": {"S3Uri": "s3://w", "ResolvedOutputS3Uri": uri}}
+    config |= {"TableFormat": "Iceberg"}
+    group = feature_group("kunden", "KundenId", OfflineStoreConfig=config)
+    (folder / "feature-groups/kunden.json").write_text(json.dumps(group))
+    lines = deletion.deletion_script(open_dump(folder)).splitlines()
+    removed = [line.split()[-1] for line in lines if "s3 rm" in line and "s3://w/" in line]
+    data = uri.rstrip("/")
+    expected = [data, "s3://w/a/g-1/metadata"] if data.endswith("/data") else [data]
+    assert removed == expected

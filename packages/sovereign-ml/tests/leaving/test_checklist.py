@@ -196,6 +196,7 @@ CASES: list[tuple[str, Plant]] = [
     ("L12", a_parameter("training_data", StringValue="s3://prod-lake/x")),
     ("L13", a_parameter("customer", StringValue="12345")),
     ("L13", a_run(DisplayName="customer-12345678")),
+    ("L13", a_run(DisplayName="run-of-patient-id-777123")),
     ("L13", lambda folder: search(folder, "Experiment", {
         "ExperimentName": "e", "Description": "ask jane.doe@acme.example"})),
     ("L13", lambda folder: search(folder, "ExperimentTrial", {
@@ -279,6 +280,8 @@ def test_every_rule_has_a_case_and_what_capture_keeps_is_an_error(tmp_path: Path
 INNOCENT: list[Plant] = [
     # the older API writes an empty author
     a_run(CreatedBy={}, LastModifiedBy={}),
+    a_run(DisplayName="customer-churn-2024"),
+    a_run(DisplayName="customer-20260131"),
     a_run(DisplayName="bert-base-2024", Tags=[{"Key": "team", "Value": "core"}]),
     # the digest of an image is no e-mail address
     a_card({"model_overview": {"inference_environment": "sha256:" + "ab" * 32, "a": "b"}}),

@@ -153,7 +153,7 @@ BROKEN = {
     "cut": ("search/Experiment.json", '{"Results": [], "NextToken": "x"}', "incomplete"),
     "not json": ("search/Experiment.json", "<html>", "not JSON"),
     "empty": ("search/Experiment.json", "", "empty"),
-    "a list": ("search/Experiment.json", "[]", "holds list; expected an object"),
+    "a list": ("search/Experiment.json", "[]", "holds a list; expected an object"),
     "wrong type": (
         "search/Experiment.json",
         '{"Results": {}}',

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sagemaker_double import Account, arn, at, dumped
+from sagemaker_double import Account, arn, at, dumped, store
 from small_project import load
 from sovereign_ml.audit.sarif import SCHEMA
 from sovereign_ml.cli.main import application
@@ -87,6 +87,7 @@ def test_the_command_lets_waived_findings_pass_and_writes_sarif(
     (folder / "endpoints/live.json").write_text(json.dumps(ENDPOINT))
     groups = json.dumps({"Results": [{"FeatureGroup": GROUP}]})
     (folder / "search/FeatureGroup.json").write_text(groups)
+    store(folder / "offline/shops", [(f"u{n}", 10, 11, 12, False, 1) for n in (1, 2)])
     code.mkdir()
     (code / "old train.py").write_text("import math\nimport boto3\n")
     file = tmp_path / "audit.sarif"

@@ -118,7 +118,14 @@ def test_an_erasure_reports_what_is_still_there_with_the_command_by_hand(
 def test_a_broken_report_is_one_line_and_never_no_report(tmp_path: Path) -> None:
     path = tmp_path / left_system.REPORT
     path.parent.mkdir(parents=True)
-    for text in ("", "[]", '{"remaining": [1]}', '{"state": 3}', '{"steps": []'):
+    for text in (
+        "",
+        "[]",
+        '{"remaining": [1]}',
+        '{"state": 3}',
+        '{"last_dump_at": "soon"}',
+        '{"steps": []',
+    ):
         path.write_text(text)
         with pytest.raises(Misuse, match="restore it from git"):
             left_system.leaving_facts(tmp_path)

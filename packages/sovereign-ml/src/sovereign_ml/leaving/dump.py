@@ -351,7 +351,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         words = "empty" if not raw.strip() else f"not JSON (line {error.lineno}: {error.msg})"
         raise ValueError(f"{words}; expected JSON as the AWS CLI prints it") from None
     if not isinstance(answer, dict):
-        raise ValueError(f"holds {type(answer).__name__}; expected an object")
+        raise ValueError(f"holds {_json_type(type(answer))}; expected an object")
     return answer
 
 

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from sovereign_ml.audit.pii_scan import FREE_TEXT_WORDS, IDENTIFIER_NAMES, bucket, values_in
@@ -49,6 +50,7 @@ _RECORD_ID = re.compile(
     r"(?i)\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b"
 )
 _NUMBER = re.compile(r"[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_DATE = re.compile(r"(?:19|20)\d\d(?:[01]\d(?:[0-3]\d)?)?")
 _SMALLEST = 10
 """Smallest count of people that becomes a range. ``min_users = 3`` is rather a setting."""
 _LONGEST_KEY = 240
@@ -68,6 +70,15 @@ def is_cohort(text: str) -> bool:
 def names_people(text: str) -> bool:
     """Return whether a word of ``text`` is one for people, such as customer or users."""
     return not (_PEOPLE | _PERSON).isdisjoint(words_of(text))
+
+
+def has_person_number(text: str) -> bool:
+    """Return whether a word for a person has a number behind it that is no date: customer-8123456."""
+    words = [word for word in words_of(text) if word not in ("id", "no", "nr", "number")]
+    return any(
+        word in _PERSON and len(number) >= 4 and number.isdigit() and not _DATE.fullmatch(number)
+        for word, number in pairwise(words)
+    )
 
 
 def is_person_key(name: str) -> bool:

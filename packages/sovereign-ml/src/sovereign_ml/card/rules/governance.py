@@ -253,6 +253,8 @@ def left_system(case: Case) -> Hits:
             f"{left.last_dump_at[:10]} still shows data of people: {kinds}.",
             "block",
         )
+    if not left.last_dump_at:
+        return
     age = case.today - date.fromisoformat(left.last_dump_at[:10])
     if age.days > MAX_DUMP_AGE_DAYS:
         yield (

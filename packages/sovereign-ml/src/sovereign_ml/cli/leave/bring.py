@@ -173,6 +173,8 @@ def features(
     groups = answers.feature_groups()
     if unknown := sorted(set(group or ()) - groups.keys()):
         raise Misuse(f"No feature group {unknown[0]}: the dump has {', '.join(groups) or 'none'}.")
+    if not groups:
+        typer.echo("The dump has no feature group: there are no rows to bring.")
     facts: dict[str, object] = {}
     refused = []
     for name in group or groups:

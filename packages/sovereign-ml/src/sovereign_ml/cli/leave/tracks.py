@@ -80,10 +80,11 @@ def tracks(
         "may end": is_enough,
     }
     progress.note(settings.root, answers, "tracks", facts, now())
-    typer.echo(
-        f"The newest {result.streak:,} runs show no difference: "
-        + ("SageMaker Experiments may be retired." if is_enough else "not enough to retire it yet.")
-    )
+    if result.compared:
+        end = (
+            "SageMaker Experiments may be retired." if is_enough else "not enough to retire it yet."
+        )
+        typer.echo(f"The newest {result.streak:,} runs show no difference: {end}")
     if result.verdict != "same":
         reason = (
             "the tracks differ"

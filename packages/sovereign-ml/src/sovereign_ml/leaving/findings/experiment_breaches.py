@@ -12,6 +12,7 @@ from sovereign_ml.leaving.minimise import (
     Minimiser,
     arn_mark,
     experiment_of,
+    has_person_number,
     is_address,
     is_cohort,
     personal_value,
@@ -50,7 +51,7 @@ def experiment_breaches(
         where = run.experiment.removeprefix("dump/")
         reasons = minimiser.left_out - before_run
         rules = {_BY_REASON[reason] for reason in reasons if reason in _BY_REASON}
-        rules.update(_rules_of_texts(names.get(run.tags[ARN_TAG], ()), minimiser))
+        rules.update(_rules_of_texts(names.get(run.tags[ARN_TAG], ())))
         if run.status and run.start and run.end < cut:
             rules.add("L15")
         yield from ((rule, where) for rule in sorted(rules))
@@ -61,17 +62,17 @@ def experiment_breaches(
             where = experiment_of("dump", home, minimiser).removeprefix("dump/")
             texts = [row.get(name, "") for name in (f"{noun}Name", "DisplayName", "Description")]
             texts += [tag.get(part, "") for tag in row.get("Tags", ()) for part in ("Key", "Value")]
-            yield from ((rule, where) for rule in _rules_of_texts(texts, minimiser))
+            yield from ((rule, where) for rule in _rules_of_texts(texts))
 
 
-def _rules_of_texts(texts: Iterable[str], minimiser: Minimiser) -> set[str]:
+def _rules_of_texts(texts: Iterable[str]) -> set[str]:
     """Return the rules that names, descriptions or tags of an experiment break."""
-    scratch = Minimiser(minimiser.key, minimiser.keep)
     rules = set()
     for text in texts:
         if is_cohort(text):
             rules.add("L10")
-        # A short text counts as a name, in which a word such as "customer" has a number beside it.
-        elif personal_value(text) or (len(text.split()) == 1 and scratch.title(text) != text):
-            rules.add("L12" if is_address(text) else "L13")
+        if is_address(text):
+            rules.add("L12")
+        elif personal_value(text) or has_person_number(text):
+            rules.add("L13")
     return rules

@@ -40,6 +40,8 @@ def leaving_facts(root: Path) -> LeavingFacts:
         steps = report.get("steps", {})
         names = ("system", "state", "since", "last_dump_at", "deleted_at", "evidence_sha256")
         facts = {name: report[name] for name in names if name in report}
+        # A rule of the card counts the days since then.
+        date.fromisoformat(str(report.get("last_dump_at", date.max))[:10])
         facts["brought"] = [name for name in BROUGHT if name in steps]
         return LeavingFacts.model_validate(facts | {"remaining": report.get("remaining", ())})
     except (ValueError, TypeError, AttributeError):
