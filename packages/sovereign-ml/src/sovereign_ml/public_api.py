@@ -73,7 +73,6 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "sovereign_ml.features.event_tables": (
             "check_history",
             "columns",
-            "load",
             "past",
             "past_selects",
             "selects",
@@ -131,7 +130,7 @@ PUBLIC: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "sovereign_ml.service.settings": ("quiet",),
         "sovereign_ml.storage.artifacts": ("read_json", "summarise", "write_json", "writing"),
-        "sovereign_ml.storage.duckdb": ("connect", "count", "literal", "write_parquet"),
+        "sovereign_ml.storage.duckdb": ("count", "write_parquet"),
     }
 )
 """Names by module. Each is in the ``__all__`` of its module."""

@@ -359,6 +359,7 @@ def test_only_settings_reads_the_environment() -> None:
         "config/settings.py",
         "egress/boot/sitecustomize.py",
         "features/hopsworks_client.py",  # a program: its home is the private folder of the call
+        "features/spark_client.py",  # the same
         "git.py",
         "registry/clearml_client.py",  # the same
         "service/settings.py",

@@ -90,7 +90,7 @@ def nobody(then: Reference, age_days: float) -> Comparison:
     )
 
 
-class Finding(BaseModel):
+class RuleResult(BaseModel):
     """One rule about data: whether it is broken, the measurement and the limit, in words."""
 
     model_config = ConfigDict(frozen=True)
@@ -100,15 +100,15 @@ class Finding(BaseModel):
     limit: str
 
 
-def findings(comparison: Comparison, limits: MonitorSettings) -> dict[str, Finding]:
+def findings(comparison: Comparison, limits: MonitorSettings) -> dict[str, RuleResult]:
     """Return the finding of every rule about data, broken or not."""
     result = {
-        "age": Finding(
+        "age": RuleResult(
             is_broken=comparison.age_days > limits.newest_event_days,
             text=f"the newest event is {comparison.age_days:.1f} days old",
             limit=f"{limits.newest_event_days} days",
         ),
-        "volume": Finding(
+        "volume": RuleResult(
             is_broken=abs(comparison.volume) > limits.volume,
             text=f"{comparison.customers:,} customers, {comparison.volume:+.0%} against the "
             "reference",
@@ -119,14 +119,14 @@ def findings(comparison: Comparison, limits: MonitorSettings) -> dict[str, Findi
         result[rule] = _shares(rule, comparison, getattr(limits, rule))
     shifts = sorted(comparison.features.items(), key=lambda item: -item[1].shift)
     beyond = [(name, change) for name, change in shifts if change.shift > limits.feature_shift]
-    result["shift"] = Finding(
+    result["shift"] = RuleResult(
         is_broken=bool(beyond),
         text=", ".join(
             _shift(name, change) for name, change in (beyond or shifts)[: 4 if beyond else 1]
         ),
         limit=f"{limits.feature_shift:g} log-odds",
     )
-    result["score"] = Finding(
+    result["score"] = RuleResult(
         is_broken=comparison.score_shift > limits.score_shift,
         text=f"the score shifted by {comparison.score_shift:.2f} log-odds, its mean by "
         f"{comparison.mean_log_odds:+.2f}",
@@ -180,14 +180,14 @@ def _over(rule: str, comparison: Comparison, limit: float) -> list[str]:
     return sorted((k for k, v in sizes.items() if v > limit), key=lambda k: -sizes[k])
 
 
-def _shares(rule: str, comparison: Comparison, limit: float) -> Finding:
+def _shares(rule: str, comparison: Comparison, limit: float) -> RuleResult:
     changes = {name: getattr(change, rule) for name, change in comparison.features.items()}
     over = _over(rule, comparison, limit)
     largest = max(changes, key=lambda name: abs(changes[name]))
     text = ", ".join(f"{name} {100 * changes[name]:+.1f}" for name in over[:4] or [largest])
     if abs(changes[largest]) < SMALL:
         text = "no change"
-    return Finding(
+    return RuleResult(
         is_broken=bool(over),
         text=f"share of {WORDS[rule]} values: {text}" + " points" * (text != "no change"),
         limit=f"{100 * limit:g} points",
