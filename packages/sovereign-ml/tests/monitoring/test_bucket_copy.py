@@ -14,7 +14,7 @@ from sovereign_ml.config.connections import DataVersions, ObjectStorage
 from sovereign_ml.errors import Misuse
 from sovereign_ml.monitoring import alarms
 from sovereign_ml.monitoring.reporting.bucket_copy import Exchange, MonitorCopy
-from sovereign_ml.monitoring.watch import newest_report
+from sovereign_ml.monitoring.reporting.stored_reports import newest_report
 from sovereign_ml.storage import s3
 
 STORAGE = ObjectStorage("http://127.0.0.1:9", "none", "bucket", "path", Path("none"))

@@ -15,7 +15,8 @@ import pytest
 from dying import die_at
 from monitor_reports import DAY, a_reference, a_report, state
 from sovereign_ml.monitoring import alarms
-from sovereign_ml.monitoring.watch import Watch, reports
+from sovereign_ml.monitoring.reporting.stored_reports import reports
+from sovereign_ml.monitoring.watch import Watch
 
 RULES = ("missing", "shift", "early")
 

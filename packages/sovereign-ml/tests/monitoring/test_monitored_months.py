@@ -24,7 +24,7 @@ from sovereign_ml.cli.main import application
 from sovereign_ml.decision_log import DecisionLog, Draft
 from sovereign_ml.decision_log.sqlite import SQLite
 from sovereign_ml.monitoring.alarms import read_alarms, refuse_training
-from sovereign_ml.monitoring.watch import MonitorReport, newest_report
+from sovereign_ml.monitoring.reporting.stored_reports import MonitorReport, newest_report
 from steady_shop import REGISTERED, SteadyShop
 
 pytestmark = pytest.mark.flow

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sovereign_ml.config.monitoring import AlarmSettings
 
 if TYPE_CHECKING:
-    from sovereign_ml.monitoring.watch import MonitorReport
+    from sovereign_ml.monitoring.reporting.stored_reports import MonitorReport
 
 METRICS: Mapping[str, str] = {
     "churn_monitor_last_success_timestamp_seconds": "When the monitor last ended well.",

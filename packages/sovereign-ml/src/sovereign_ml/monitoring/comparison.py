@@ -186,10 +186,10 @@ def _shares(rule: str, comparison: Comparison, limit: float) -> RuleResult:
     largest = max(changes, key=lambda name: abs(changes[name]))
     text = ", ".join(f"{name} {100 * changes[name]:+.1f}" for name in over[:4] or [largest])
     if abs(changes[largest]) < SMALL:
-        text = "no change"
+        text = f"changed by less than {100 * SMALL:g}"
     return RuleResult(
         is_broken=bool(over),
-        text=f"share of {WORDS[rule]} values: {text}" + " points" * (text != "no change"),
+        text=f"share of {WORDS[rule]} values: {text} points",
         limit=f"{100 * limit:g} points",
     )
 

@@ -10,7 +10,7 @@ from sovereign_ml.card.render.html import template
 from sovereign_ml.monitoring.population import Reference
 
 if TYPE_CHECKING:
-    from sovereign_ml.monitoring.watch import MonitorReport
+    from sovereign_ml.monitoring.reporting.stored_reports import MonitorReport
 
 
 def page(report: MonitorReport, reference: Reference, card: Mapping[str, Any]) -> str:

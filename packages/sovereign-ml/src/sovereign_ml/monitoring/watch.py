@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.bundle.sealed import Bundle, read_bundle
 from sovereign_ml.config.settings import Settings
@@ -19,8 +17,8 @@ from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.evaluation import metrics
 from sovereign_ml.monitoring import alarms, outcomes
-from sovereign_ml.monitoring.comparison import Comparison, compare, nobody
-from sovereign_ml.monitoring.judgement import RuleState, judge, worst
+from sovereign_ml.monitoring.comparison import compare, nobody
+from sovereign_ml.monitoring.judgement import judge, worst
 from sovereign_ml.monitoring.logged import DecisionTable, read_decisions
 from sovereign_ml.monitoring.past_days import PastDays
 from sovereign_ml.monitoring.population import (
@@ -31,53 +29,25 @@ from sovereign_ml.monitoring.population import (
     read_reference,
 )
 from sovereign_ml.monitoring.reference import groups_of
-from sovereign_ml.monitoring.sequence import Look
+from sovereign_ml.monitoring.reporting.stored_reports import (
+    FOLDER,
+    LOG,
+    REPORT,
+    MonitorReport,
+    Source,
+    newest_report,
+    reports,
+)
 from sovereign_ml.project import Project
 from sovereign_ml.storage.artifacts import read_json, write_json, writing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDER = Path("data/9_monitoring")
-REPORT = "monitor.json"
 WEEKS = 13
 """Number of weekly snapshots that are computed anew if the log has too few decisions."""
 WINDOW_DAYS = 90
 """Window in which reviews, contests and erasures are counted."""
-Source = Literal["decision log", "past days computed anew"]
-LOG: Source = "decision log"
-
-
-class MonitorReport(BaseModel):
-    """``monitor.json``: aggregates only, with small groups left out."""
-
-    model_config = ConfigDict(frozen=True)
-
-    schema_version: Literal["1"] = "1"
-    day: str
-    made_at: str
-    status: Literal["ok", "watch", "alarm"]
-    model_version: str
-    reference_day: str
-    source: Source
-    states: tuple[RuleState, ...]
-    comparison: Comparison
-    weeks: tuple[outcomes.Cohort, ...]
-    early: tuple[outcomes.EarlyLook, ...]
-    looks: tuple[Look, ...]
-    realised: tuple[outcomes.RealisedFigures, ...]
-    fairness: tuple[tuple[dict[str, Any], ...], ...]
-    groups_then: dict[str, dict[str, float]]
-    groups_now: dict[str, dict[str, float]]
-    people: dict[str, Any]
-    rejected_share: float
-    rejected: dict[str, int] = {}
-    """Rows that step 2 rejected, by rule."""
-    tolerance: float = 0.0
-    next_outcomes: str | None = None
-    """Day on which the next open outcome is known, None if none is open."""
-    not_known: tuple[str, ...]
-    alarms: tuple[alarms.AlarmRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -348,47 +318,6 @@ def scored(sealed: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     """Return ``rows`` (customer_id, event_timestamp, features) with the bundle's ``score``."""
     score = sealed.model.probability(columns(sealed.model, rows))
     return rows.assign(score=score, control=False)
-
-
-def reports(root: Path) -> Iterator[MonitorReport]:
-    """Yield the reports on disk, newest first, without those of an incompatible release."""
-    for path in sorted((root / FOLDER).glob(f"*/{REPORT}"), reverse=True):
-        with suppress(ValueError):
-            yield MonitorReport.model_validate_json(path.read_bytes())
-
-
-def newest_report(root: Path) -> MonitorReport | None:
-    """Return the newest report, None before the first."""
-    return next(reports(root), None)
-
-
-def card_facts(root: Path) -> dict[str, dict[str, Any]]:
-    """Return the monitor's part of the card: ``figures`` for the evaluation, and ``facts``."""
-    report = newest_report(root)
-    waiting = alarms.unanswered(root)
-    if report is None:
-        return {"figures": {}, "facts": {}}
-    figures = {
-        "largest_feature_shift": round(report.comparison.largest[1], 4),
-        "score_shift": round(report.comparison.score_shift, 4),
-    }
-    if report.looks:
-        last = report.looks[-1]
-        figures |= {
-            "observed_rate": round(last.observed, 4),
-            "predicted_rate": round(last.expected, 4),
-            "evidence": round(max(last.more, last.fewer), 3),
-        }
-    return {
-        "figures": figures,
-        "facts": {
-            "last_run_on": report.made_at[:10],
-            "status": report.status,
-            "model_version": report.model_version,
-            "unanswered": [record.id for record in waiting],
-            "oldest_unanswered_on": min((record.opened for record in waiting), default=None),
-        },
-    }
 
 
 def _next_outcomes(rows: pd.DataFrame, horizon_days: int) -> str | None:

@@ -11,8 +11,8 @@ from sovereign_ml.monitoring.judgement import RULES, RuleState
 from sovereign_ml.monitoring.outcomes import Cohort, EarlyLook, RealisedFigures
 from sovereign_ml.monitoring.page import page
 from sovereign_ml.monitoring.population import FeatureProfile, Reference
+from sovereign_ml.monitoring.reporting.stored_reports import MonitorReport
 from sovereign_ml.monitoring.sequence import Look
-from sovereign_ml.monitoring.watch import MonitorReport
 
 DAY = date(2026, 6, 1)
 EMPTY = dict.fromkeys(

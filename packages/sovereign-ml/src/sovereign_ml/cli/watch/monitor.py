@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
-    from sovereign_ml.monitoring.watch import MonitorReport, Watch
+    from sovereign_ml.monitoring.reporting.stored_reports import MonitorReport
+    from sovereign_ml.monitoring.watch import Watch
 
 app = typer.Typer()
 monitor_app = typer.Typer(invoke_without_command=True)
@@ -51,7 +52,7 @@ def monitor(
     from datetime import UTC, datetime
 
     from sovereign_ml.monitoring.reporting.daily import refuse_unanswered, run_and_tell
-    from sovereign_ml.monitoring.watch import FOLDER
+    from sovereign_ml.monitoring.reporting.stored_reports import FOLDER
     from sovereign_ml.pipeline.source import watched_until
 
     settings = load_settings(profile)

@@ -16,7 +16,7 @@ from sovereign_ml.config.connections import DataVersions
 from sovereign_ml.errors import Misuse
 from sovereign_ml.monitoring import alarms
 from sovereign_ml.monitoring.alarms import AlarmRecord
-from sovereign_ml.monitoring.watch import FOLDER, REPORT
+from sovereign_ml.monitoring.reporting.stored_reports import FOLDER, REPORT
 from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import writing

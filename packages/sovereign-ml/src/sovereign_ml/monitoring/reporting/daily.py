@@ -7,7 +7,8 @@ from datetime import datetime
 from sovereign_ml.errors import Refused
 from sovereign_ml.monitoring import alarms, channels
 from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
-from sovereign_ml.monitoring.watch import FOLDER, MonitorReport, Watch
+from sovereign_ml.monitoring.reporting.stored_reports import FOLDER, MonitorReport
+from sovereign_ml.monitoring.watch import Watch
 
 
 def run_and_tell(watch: Watch, end: datetime, now: datetime) -> tuple[MonitorReport, list[str]]:

@@ -20,7 +20,7 @@ from sovereign_ml.model import served
 from sovereign_ml.model.scorecard import Levels, Scorecard
 from sovereign_ml.monitoring.past_days import PastDays
 from sovereign_ml.monitoring.reporting.campaign_facts import campaign_facts
-from sovereign_ml.monitoring.watch import card_facts
+from sovereign_ml.monitoring.reporting.stored_reports import card_facts
 from sovereign_ml.pipeline.card_facts import left_system, model_privacy, training_data
 from sovereign_ml.pipeline.project_audit import judged
 from sovereign_ml.privacy import objections, retention_plan, suppression
