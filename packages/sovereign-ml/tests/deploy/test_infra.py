@@ -21,6 +21,9 @@ KINDS = {
     "NetworkPolicy": "V1NetworkPolicy",
     "ConfigMap": "V1ConfigMap",
     "PersistentVolumeClaim": "V1PersistentVolumeClaim",
+    "Role": "V1Role",
+    "RoleBinding": "V1RoleBinding",
+    "ServiceAccount": "V1ServiceAccount",
 }
 MANIFESTS = [
     path
