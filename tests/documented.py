@@ -37,7 +37,7 @@ INSTEAD = {
     "sbom": "sbom requirements/train.lock",
 }
 """What a reader puts into the place of a word."""
-STEPS = {"data", "train", "card", "register", "score", "run"}
+STEPS = {"data", "features", "train", "card", "register", "score", "run"}
 """`make run` of the finished project runs them."""
 TESTED = {
     "approve": "card/test_approval_page.py",

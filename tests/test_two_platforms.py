@@ -38,18 +38,18 @@ def test_a_team_with_both_platforms_works_end_to_end_and_asks_for_no_host_outsid
 def test_the_locks_of_everybody_else_are_those_of_a_project_without_the_clients(
     tmp_path: Path,
 ) -> None:
-    chosen = bake(tmp_path / "with", parts=" ".join(CLIENTS)) / "requirements"
-    plain = bake(tmp_path / "without", parts="none") / "requirements"
-    assert {path.name for path in chosen.iterdir()} - {path.name for path in plain.iterdir()} == {
-        f"{client}.{end}" for client in CLIENTS for end in ("in", "lock")
-    }
-    for path in plain.iterdir():
-        assert path.read_bytes() == (chosen / path.name).read_bytes(), path.name
     clients = {
         "clearml": ["clearml"],
         "hopsworks": ["hopsworks", "avro"],
         "spark": ["pyspark", "py4j"],
     }
+    chosen = bake(tmp_path / "with", parts=" ".join(clients)) / "requirements"
+    plain = bake(tmp_path / "without", parts="none") / "requirements"
+    assert {path.name for path in chosen.iterdir()} - {path.name for path in plain.iterdir()} == {
+        f"{client}.{end}" for client in clients for end in ("in", "lock")
+    }
+    for path in plain.iterdir():
+        assert path.read_bytes() == (chosen / path.name).read_bytes(), path.name
     for client, packages in clients.items():
         own = (chosen / f"{client}.lock").read_text()
         for package in packages:
