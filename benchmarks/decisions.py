@@ -28,6 +28,7 @@ import httpx
 from contestants import ROOT, example_row
 from decisions_history import REVIEWED, WAITING, copied, fill
 from decisions_table import PROMISED_MB, PROMISED_MS, table
+from harness import peak_kb
 
 from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.decision_log import open_log, verify
@@ -71,8 +72,7 @@ class Server:
 
     def memory_mb(self) -> float:
         """The most memory that the process has needed so far."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(one.split()[1]) / 1024 for one in lines if one.startswith("VmHWM"))
+        return peak_kb(self.pid) / 1024
 
 
 def opened(name: str, address: str) -> Place:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 from features import BY_HAND, LIMITS, LINES
-from harness import arguments, environment, machine, publish
+from harness import arguments, environment, machine, publish, used
 
 MOMENTS, SECONDS, GIGABYTES = 50, 60, 2.0
 FIRST = datetime(2025, 11, 1, 2, 30)
@@ -152,12 +151,10 @@ def child(folder: Path) -> int:
     start = time.perf_counter()
     replay = FeatureReplay(PROJECT, folder, config, "no_purchase", folder)
     result = compare_group(replay, folder / "rows.parquet", "users", {}, FeatureTolerance())
-    used = resource.getrusage(resource.RUSAGE_SELF)
     facts = result.to_json()
     figures = {
-        "cpu": used.ru_utime + used.ru_stime,
+        **used(),
         "wall": time.perf_counter() - start,
-        "gb": used.ru_maxrss / 1e6,
         "load": os.getloadavg()[0],
         "rows": result.compared,
         "moments": result.moments,

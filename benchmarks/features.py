@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from harness import arguments, environment, machine, publish
+from harness import arguments, environment, machine, publish, used
 
 CUTOFFS, MEMORY, THREADS, WANTED = 12, "4GB", 2, 1.3
 HEAD = """\
@@ -137,9 +136,7 @@ def child(contender: str, folder: Path) -> int:
     """Make ``<contender>.parquet`` and print CPU seconds, wall seconds and peak memory in GB."""
     start = time.perf_counter()
     CONTENDERS[contender](folder, folder / f"{contender}.parquet")
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = {"cpu": used.ru_utime + used.ru_stime, "wall": time.perf_counter() - start}
-    print(json.dumps({**seconds, "gb": used.ru_maxrss / 1e6}))
+    print(json.dumps({**used(), "wall": time.perf_counter() - start}))
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,19 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 def machine() -> dict[str, Any]:
     """Return the number of cores and the version of Python."""
     return {"cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def used() -> dict[str, float]:
+    """Return the CPU seconds of this process, and its peak memory in GB."""
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    return {"cpu": spent.ru_utime + spent.ru_stime, "gb": peak_kb() / 1e6}
+
+
+def peak_kb(process: int | str = "self") -> int:
+    """Return the peak memory of a process in kB."""
+    # Linux counts the memory of the parent into ru_maxrss, until the child has its own program.
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:

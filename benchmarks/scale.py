@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import batch
-from harness import arguments, environment, fresh, machine, publish
+from harness import arguments, environment, fresh, machine, publish, used
 
 from sovereign_ml.storage import duckdb as db
 
@@ -240,11 +239,7 @@ def run(part: str, project: Path, folder: Path) -> dict[str, float]:
 def child(part: str, project: Path, folder: Path) -> int:
     """Run a part, and print its CPU seconds and its peak memory in GB."""
     PARTS[part](project, folder)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    # Linux counts the memory of the parent into ru_maxrss, until the child has its own program.
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.split("VmHWM:")[1].split()[0])  # kB
-    print(json.dumps({"cpu": used.ru_utime + used.ru_stime, "gb": peak / 1e6}))
+    print(json.dumps(used()))
     return 0
 
 
