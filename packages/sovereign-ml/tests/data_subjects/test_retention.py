@@ -197,9 +197,9 @@ def test_old_reports_in_the_bucket_go_and_alarms_with_their_answers_stay(
 ) -> None:
     from sovereign_ml.data_subjects import retention_servers
     from sovereign_ml.data_subjects.stores import s3_versions
-    from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
+    from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy, reports_prefix
 
-    written, prefix = datetime(2023, 1, 31, tzinfo=UTC), s3_versions.reports("acme-churn")
+    written, prefix = datetime(2023, 1, 31, tzinfo=UTC), reports_prefix("acme-churn")
     names = ("2023-01-31/monitor.json", "alarms/A-2023-01-31-age.json")
     listed = [
         s3_versions.ObjectVersion(

@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from kubernetes_schema import spark_application_problems
+from small_project import PROJECT
 from sovereign_ml.config.connections import SparkCluster
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features import queries, spark, spark_operator
+from sovereign_ml.supply_chain.lockfile import read_lock
 
 CUT = datetime(2026, 6, 30)
 DIGEST = "registry.example.eu/spark@sha256:" + "0" * 64
@@ -85,6 +87,14 @@ def asked(tmp_path: Path) -> queries.FeatureQueries:
     duckdb.sql(f"COPY (SELECT 1 AS a) TO '{folder}/transactions.parquet'")
     tables = {"lines": "SELECT a FROM valid_transactions"}
     return queries.FeatureQueries(folder, tables, {}, "SELECT 1", "SELECT 1")
+
+
+def test_the_manifest_names_the_spark_of_the_lock(cluster: SparkCluster, tmp_path: Path) -> None:
+    manifest = spark_operator.application(cluster, {"properties": {}}, tmp_path)
+    [locked] = [
+        pin for pin in read_lock(PROJECT / "requirements/spark.lock") if pin.name == "pyspark"
+    ]
+    assert manifest["spec"]["sparkVersion"] == locked.version
 
 
 def test_a_run_becomes_a_spark_application_and_leaves_nothing(

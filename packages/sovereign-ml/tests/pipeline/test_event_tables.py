@@ -24,7 +24,7 @@ from sovereign_ml.data_subjects import access, erasure, retention
 from sovereign_ml.data_subjects.stores import inventory
 from sovereign_ml.data_subjects.stores.files import Files
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.features import event_tables
+from sovereign_ml.features import event_tables, queries
 from sovereign_ml.pipeline import source
 from sovereign_ml.pipeline.input_checks.plausibility import history
 from sovereign_ml.pipeline.intake import Intake
@@ -296,7 +296,7 @@ def of(*sources: str) -> list[Feature]:
 
 def loaded(folder: Path, *sources: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    event_tables.load(connection, folder, of(*sources))
+    queries.read(connection, folder, event_tables.selects(folder, of(*sources)))
     event_tables.past(connection, 30)
     connection.execute("SET VARIABLE cut = CAST(? AS TIMESTAMP)", [CUT])
     return connection

@@ -37,6 +37,8 @@ from sovereign_ml.data_subjects.stores.files import clear_leftovers
 from sovereign_ml.errors import Refused
 from sovereign_ml.features import event_tables
 from sovereign_ml.git import GitError, ask
+from sovereign_ml.monitoring.reporting.bucket_copy import ALARMS, reports_prefix
+from sovereign_ml.monitoring.reporting.stored_reports import FOLDER
 from sovereign_ml.privacy import corrections, objections, retention_plan
 from sovereign_ml.privacy.retention_plan import Due, Keeper
 from sovereign_ml.privacy.tombstones import write_durably
@@ -191,7 +193,7 @@ def _others(stores: ProjectStores) -> list[Keeper]:
     return [
         OldVersions("dvc_versions", rule.dvc_versions, root, stores.versions),
         Rows("features", rule.features, root, imported, "event_timestamp"),
-        OldReports("monitor", rule.monitor, root, root / "data/9_monitoring"),
+        OldReports("monitor", rule.monitor, root, root / FOLDER),
         NotebookOutputs("notebooks", rule.notebooks, root, root / "notebooks"),
         OldFiles("copies", rule.copies, root, copies),
         OldFiles("backups", rule.backups, root, backups),
@@ -203,7 +205,7 @@ def _servers(stores: ProjectStores) -> list[Keeper]:
     rule, root = stores.retention, stores.root
     project, storage, feast = stores.project, stores.storage, stores.feature_stores
     keepers: list[Keeper] = []
-    reports = s3_versions.reports(project)
+    reports = reports_prefix(project)
     if stores.versions.in_bucket:
         # First: a file that is deleted as a whole needs no cleaning of its rows.
         keepers += [
@@ -217,7 +219,7 @@ def _servers(stores: ProjectStores) -> list[Keeper]:
                 features=stores.artifacts.features,
             ),
             OldObjects("copies", rule.copies, root, storage, s3_versions.tasks(project)),
-            OldObjects("monitor", rule.monitor, root, storage, reports, f"{reports}alarms/"),
+            OldObjects("monitor", rule.monitor, root, storage, reports, f"{reports}{ALARMS}"),
         ]
     if feast.on_servers:
         keepers.append(FeastRows("features", rule.features, root, project, storage))

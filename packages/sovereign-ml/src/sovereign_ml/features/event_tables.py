@@ -20,7 +20,6 @@ __all__ = [
     "check_history",
     "columns",
     "forget_from",
-    "load",
     "names",
     "past",
     "past_selects",
@@ -87,11 +86,6 @@ def selects(valid: Path, features: Sequence[Feature]) -> dict[str, str]:
         f"CAST(kind AS VARCHAR) AS kind, CAST(value AS DOUBLE) AS value FROM {queries.FILES}{name}"
         for name in there
     }
-
-
-def load(connection: duckdb.DuckDBPyConnection, valid: Path, features: Sequence[Feature]) -> None:
-    """Make the tables of `selects` on the connection."""
-    queries.read(connection, valid, selects(valid, features))
 
 
 def past_selects(tables: Iterable[str], lookback_days: int) -> dict[str, str]:

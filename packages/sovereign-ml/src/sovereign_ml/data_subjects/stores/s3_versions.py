@@ -191,11 +191,6 @@ def tasks(project: str) -> str:
     return f"pipelines/{project}/"
 
 
-def reports(project: str) -> str:
-    """Return the prefix of the monitor's reports and alarms, which hold aggregates only."""
-    return f"monitoring/{project}/"
-
-
 def drop(storage: ObjectStorage, digests: Collection[str]) -> None:
     """Delete these objects of DVC, and what manifests among them name, in all versions."""
     objects = Objects(storage)

@@ -21,7 +21,8 @@ from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import writing
 
-PREFIX = "monitoring"
+ALARMS = "alarms/"
+"""Alarms of a project, below the prefix of its reports."""
 FILES = ("metrics.prom", "monitor.html", REPORT)
 """Files of a report. The last one comes last: a report without it does not count."""
 
@@ -50,7 +51,7 @@ class MonitorCopy:
         """
         if not self.versions.in_bucket:
             return Exchange((), (), ())
-        keys = s3.keys(self.versions.storage, f"{PREFIX}/{self.project}/")
+        keys = s3.keys(self.versions.storage, self._key(""))
         return Exchange(self._fetch_reports(keys), *self._exchange_alarms(keys))
 
     def publish(self, day: str) -> None:
@@ -82,7 +83,7 @@ class MonitorCopy:
         here = {record.id: record for record in alarms.read_alarms(root)}
         there = {}
         for key in keys:
-            if PurePosixPath(key).match("alarms/A-*.json"):
+            if PurePosixPath(key).match(f"{ALARMS}A-*.json"):
                 record = self._read(key)
                 there[record.id] = record
         changed: tuple[list[str], list[str]] = ([], [])
@@ -94,7 +95,7 @@ class MonitorCopy:
                 write_durably(alarms.path_of(root, record), text)
                 changed[0].append(name)
             if there.get(name) != record:
-                s3.write(self.versions.storage, self._key(f"alarms/{name}.json"), text.encode())
+                s3.write(self.versions.storage, self._key(f"{ALARMS}{name}.json"), text.encode())
                 changed[1].append(name)
         return tuple(changed[0]), tuple(changed[1])
 
@@ -114,7 +115,12 @@ class MonitorCopy:
         return record
 
     def _key(self, name: str) -> str:
-        return f"{PREFIX}/{self.project}/{name}"
+        return f"{reports_prefix(self.project)}{name}"
+
+
+def reports_prefix(project: str) -> str:
+    """Return the prefix of reports and alarms in the bucket, which hold aggregates only."""
+    return f"monitoring/{project}/"
 
 
 def merged(first: AlarmRecord, second: AlarmRecord | None = None) -> AlarmRecord:
