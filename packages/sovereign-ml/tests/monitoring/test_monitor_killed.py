@@ -26,7 +26,7 @@ def write(root: Path) -> None:
     alarms.update(root, [state(rule, "alarm") for rule in RULES], DAY, "3")
     alarms.update(root, [state("unseen", "ok")], DAY, "3")
     watch: Any = Watch(SimpleNamespace(root=root), SimpleNamespace(), root / "bundle")  # type: ignore[arg-type]
-    watch._write(a_report(alarms=tuple(alarms.unanswered(root))), a_reference())
+    watch._write(a_report(alarms=tuple(alarms.unanswered(root))), a_reference(), None)
 
 
 def killed(root: Path, at: int, *, half: bool = False) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,8 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from bundles import customers, model
-from monitor_reports import DAY, a_page, a_reference, state
+from monitor_reports import DAY, a_page, a_reference, a_report, state
+from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.decision_log import Draft, open_log, verify
 from sovereign_ml.errors import Misuse, Refused
@@ -23,6 +26,8 @@ from sovereign_ml.monitoring import alarms, backtest, campaign, outcomes, popula
 from sovereign_ml.monitoring.campaign import people_needed, uplift
 from sovereign_ml.monitoring.comparison import Comparison, FeatureChange, distance, nobody
 from sovereign_ml.monitoring.judgement import OF_CUSTOMERS, RuleState, judge
+from sovereign_ml.monitoring.logged import read_decisions
+from sovereign_ml.monitoring.page import page
 from sovereign_ml.monitoring.population import group_shares
 from sovereign_ml.monitoring.sequence import EDetector
 
@@ -50,6 +55,12 @@ def test_the_distance_is_that_of_scipy() -> None:
     places = (np.arange(200) + 0.5) / 200
     seen = distance(tuple(np.quantile(one, places)), tuple(np.quantile(other, places)))
     assert seen == pytest.approx(wasserstein_distance(one, other), abs=1e-3)
+
+
+def test_a_group_without_members_is_no_group() -> None:
+    column = pd.Categorical(["a"] * 500 + ["b"] * 200, categories=["a", "b", "nobody"])
+    shares = group_shares({"g": pd.Series(column), "h": pd.Series([None] * 700)}, 60)
+    assert shares == {"g": {"a": 0.714, "b": 0.286}, "h": {}}
 
 
 def test_a_small_group_cannot_be_computed_from_the_others() -> None:
@@ -163,6 +174,55 @@ def test_early_outcomes_alone_tell_of_people_and_not_of_the_feed() -> None:
 )
 def test_one_outcome_or_one_score_gives_no_figures(churned: list[int], score: list[float]) -> None:
     assert outcomes.realised("untreated", np.array(churned), np.array(score)) is None
+
+
+def test_the_page_draws_the_estimate_of_a_young_week_and_each_feature_that_shifted() -> None:
+    text = a_page()
+    weeks, feature = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert weeks.count("<circle") == 1
+    assert 'aria-label="recency_days: contributions' in feature
+    # A week whose outcomes are known needs no estimate, and a day without customers no curve.
+    known = a_report(weeks=a_report().weeks[:2])
+    assert "<circle" not in page(known, a_reference(), None, {})
+    assert page(known, a_reference(), None, {}).count("<svg") == 1
+
+
+def test_an_offer_of_a_campaign_counts_for_the_days_whose_outcome_it_can_change() -> None:
+    day = pd.Timestamp("2026-05-01")
+    offsets = (-30, -29, 0, 29, 30)
+    rows = pd.DataFrame({"customer_id": [*"abcdef"], "event_timestamp": day})
+    contacts = pd.DataFrame(
+        {
+            "customer_id": [*"abcde", "stranger"],
+            "contacted_at": [*(day + timedelta(days=offset) for offset in offsets), day],
+        }
+    )
+    assert outcomes.contacted(rows, contacts, 30).tolist() == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert not outcomes.contacted(rows, contacts[:0], 30).any()
+    assert outcomes.contacted(rows[:0], contacts, 30).shape == (0,)
+
+
+def test_decisions_about_people_whom_the_data_do_not_have_do_not_count(tmp_path: Path) -> None:
+    location = LogLocation("sqlite:///log.db", f"sqlite:///{tmp_path / 'log.db'}")
+    with closing(open_log(f"sqlite:///{tmp_path / 'log.db'}")) as log:
+        body = {"score": 0.3, "outcome": "no_offer", "model_version": "acme-churn 1"}
+        for person in ("ada", "bob"):
+            log.append([Draft("decision", f"case-{person}", person, json.dumps(body))])
+        for person, group in (("ada", "treated"), ("bob", "control")):
+            contact = json.dumps({"campaign": "spring", "group": group})
+            log.append([Draft("contact", f"contact-spring-{person}", person, contact)])
+    table = read_decisions(location, datetime(2999, 1, 1), 90)
+    assert table is not None
+    table = table.among(pd.DataFrame({"customer_id": ["ada", "eve"]}))
+    assert (table.rows["customer_id"].tolist(), table.strangers) == (["ada"], 1)
+    assert table.contacts["customer_id"].tolist() == ["ada"]
 
 
 def test_a_single_week_has_a_table_and_no_empty_picture() -> None:

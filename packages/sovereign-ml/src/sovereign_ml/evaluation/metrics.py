@@ -98,7 +98,7 @@ def fairness(
     rows: list[dict[str, Any]] = []
     for name, values in groups.items():
         sizes = values.value_counts()
-        small = sorted(str(g) for g, n in sizes.items() if n < smallest)
+        small = sorted(str(g) for g, n in sizes.items() if 0 < n < smallest)
         mask = values.isin([g for g, n in sizes.items() if n >= smallest]).to_numpy()
         if values[mask].nunique() < 2:
             continue

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,14 @@ COLUMNS = (
 class DecisionTable:
     """Decisions with a score, one row each, and counts of other entries.
 
-    ``blanked`` decisions are erased or expired, ``unusable`` ones have a score that is no
-    probability. ``reviews`` has figures of human review in the
-    window. ``waiting_days`` is the age of the oldest case that nobody has decided.
+    ``contacts`` has who got an offer of a campaign, and when (UTC). ``blanked`` decisions are erased
+    or expired, ``unusable`` ones have a score that is no probability, and ``strangers`` are about
+    people whom the data do not have. ``reviews`` has figures of human review in the window.
+    ``waiting_days`` is the age of the oldest case that nobody has decided.
     """
 
     rows: pd.DataFrame
+    contacts: pd.DataFrame
     blanked: int
     unusable: int
     pending: int
@@ -41,6 +43,19 @@ class DecisionTable:
     objections: int
     reviews: dict[str, Any]
     waiting_days: float | None
+    strangers: int = 0
+
+    def among(self, customers: pd.DataFrame) -> DecisionTable:
+        """Return the table without decisions about people who are not in ``customers``.
+
+        No purchase of theirs can be seen, so each would count as a customer who left.
+        """
+        is_known = self.rows["customer_id"].isin(customers["customer_id"])
+        return replace(
+            self,
+            rows=self.rows[is_known].reset_index(drop=True),
+            strangers=int((~is_known).sum()),
+        )
 
 
 def read_decisions(
@@ -78,7 +93,7 @@ def _table(
 
     cases: dict[str, list[Any]] = {}
     replaced: set[str] = set()
-    reviews: list[Entry] = []
+    others: dict[str, list[Entry]] = {"contact": [], "review": []}
     counts = dict.fromkeys(("blanked", "unusable", "contest", "erasure", "objection"), 0)
     oldest = ""
     for entry in entries:
@@ -94,38 +109,35 @@ def _table(
             # A correction counts in place of the decision that it corrects.
             if body.get("corrects"):
                 replaced.add(body["corrects"])
-            score = body.get("score")
-            if score is not None and not _is_probability(score):
-                counts["unusable"] += 1
-            elif score is not None:
-                cases[entry.case_id] = [
-                    entry.subject,
-                    entry.at,
-                    score,
-                    body["outcome"],
-                    bool(body.get("control")),
-                    str(body.get("model_version", "")),
-                    body.get("features") if with_features else None,
-                ]
-        elif entry.kind == "review":
-            body = json.loads(entry.body)
-            # A planted case tests the reviewer, so its outcome is no decision about a person.
-            if entry.case_id in cases and not body.get("seeded"):
-                cases[entry.case_id][3] = body["outcome"]
-            if entry.at >= begin:
-                reviews.append(entry)
+            if _is_probability(body.get("score")):
+                cases[entry.case_id] = _row(entry, body, with_features)
+            else:
+                counts["unusable"] += body.get("score") is not None
+        elif entry.kind in others:
+            others[entry.kind].append(entry)
+    _review(cases, others["review"])
     rows = pd.DataFrame(
         [row for case, row in cases.items() if case not in replaced], columns=list(COLUMNS)
     )
-    times = pd.to_datetime(rows["event_timestamp"], utc=True, format="ISO8601")
-    rows["event_timestamp"] = times.dt.tz_localize(None).dt.as_unit("us")
-    figures = tally(counted(reviews))
+    offers = pd.DataFrame(
+        [
+            (entry.subject, entry.at)
+            for entry in others["contact"]
+            if json.loads(entry.body or "{}")["group"] == "treated"
+        ],
+        columns=["customer_id", "contacted_at"],
+    )
+    for table, column in ((rows, "event_timestamp"), (offers, "contacted_at")):
+        times = pd.to_datetime(table[column], utc=True, format="ISO8601")
+        table[column] = times.dt.tz_localize(None).dt.as_unit("us")
+    figures = tally(counted([entry for entry in others["review"] if entry.at >= begin]))
     waiting_days = None
     if oldest:
         began = datetime.fromisoformat(oldest).replace(tzinfo=None)
         waiting_days = (as_of - began) / timedelta(days=1)
     return DecisionTable(
         rows=rows[~rows["outcome"].isin(NO_DECISION)].reset_index(drop=True),
+        contacts=offers,
         blanked=counts["blanked"],
         unusable=counts["unusable"],
         pending=int((rows["outcome"] == "pending_review").sum()),
@@ -141,6 +153,27 @@ def _table(
         },
         waiting_days=waiting_days,
     )
+
+
+def _review(cases: dict[str, list[Any]], reviews: Iterable[Entry]) -> None:
+    """Put the outcomes of ``reviews`` into the rows of ``cases``."""
+    for entry in reviews:
+        body = json.loads(entry.body or "{}")
+        # A planted case tests the reviewer, so its outcome is no decision about a person.
+        if entry.case_id in cases and not body.get("seeded"):
+            cases[entry.case_id][COLUMNS.index("outcome")] = body["outcome"]
+
+
+def _row(entry: Entry, body: Mapping[str, Any], with_features: bool) -> list[Any]:
+    return [
+        entry.subject,
+        entry.at,
+        body["score"],
+        body["outcome"],
+        bool(body.get("control")),
+        str(body.get("model_version", "")),
+        body.get("features") if with_features else None,
+    ]
 
 
 def _is_probability(score: object) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.config.monitoring import MonitorSettings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EarlyStatus = Literal["ok", "watch", "alarm"]
+Flags = NDArray[np.bool_]
 RESAMPLES = 100
 Z = 4.0
 """Number of standard errors beyond which an early look alarms."""
@@ -39,7 +41,10 @@ class Cohort(_Frozen):
 
 
 class EarlyLook(_Frozen):
-    """Expected and observed events ``day`` days after a decision."""
+    """Expected and observed events ``day`` days after a decision.
+
+    ``estimate`` is the outcome rate at the end of the horizon if events go on in the same ratio.
+    """
 
     day: int
     decided: str
@@ -47,6 +52,7 @@ class EarlyLook(_Frozen):
     expected: float
     observed: float
     z: float
+    estimate: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -87,6 +93,19 @@ def first_of_each(rows: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
             chosen.append(index)
             last[customer] = at
     return rows.loc[chosen].reset_index(drop=True)
+
+
+def contacted(rows: pd.DataFrame, contacts: pd.DataFrame, horizon_days: int) -> Flags:
+    """Return which of ``rows`` had an offer of a campaign that can change the outcome, shape (n,).
+
+    That is one less than a horizon before the day of the row, or within the horizon that follows.
+    """
+    window = timedelta(days=horizon_days)
+    # Rows of one person are few, so a join costs less than a search for each.
+    days = rows[["customer_id", "event_timestamp"]].reset_index(names="row")
+    pairs = days.merge(contacts, on="customer_id")
+    near = (pairs["contacted_at"] - pairs["event_timestamp"]).abs() < window
+    return rows.index.isin(pairs.loc[near, "row"])
 
 
 def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None:
@@ -158,6 +177,8 @@ def early_looks(
         expected, observed = float(chance.sum()), float(happened[is_known].sum())
         # Scores of 0 and 1 alone have no spread.
         spread = float(np.sqrt((chance * (1 - chance)).sum())) or 1.0
+        # Buyers who come more often by a tenth in the first days do so until the end, it assumes.
+        events = min(1.0, observed / share / len(score)) if share else 0.0
         looks.append(
             EarlyLook(
                 day=day,
@@ -166,6 +187,7 @@ def early_looks(
                 expected=expected,
                 observed=observed,
                 z=(observed - expected) / spread,
+                estimate=events if past.events_are_churn else 1 - events,
             )
         )
     return looks

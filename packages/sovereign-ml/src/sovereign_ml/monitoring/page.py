@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.card.render import svg
 from sovereign_ml.card.render.html import template
-from sovereign_ml.monitoring.population import Reference
+from sovereign_ml.monitoring.population import PopulationProfile, Reference
 
 if TYPE_CHECKING:
     from sovereign_ml.monitoring.reporting.stored_reports import MonitorReport
 
+PICTURES = 6
+"""Number of features that are drawn, those with the largest shift."""
 
-def page(report: MonitorReport, reference: Reference, card: Mapping[str, Any]) -> str:
-    """Return the page. ``card`` has the figures of the model card for its test set."""
+
+def page(
+    report: MonitorReport,
+    reference: Reference,
+    today: PopulationProfile | None,
+    card: Mapping[str, Any],
+) -> str:
+    """Return the page. ``card`` has the figures of the model card for its test set.
+
+    ``today`` is None on a day without customers.
+    """
     shifts = sorted(report.comparison.features.items(), key=lambda item: -item[1].shift)
     weeks = report.weeks
     return template("monitor.html.j2").render(
@@ -29,10 +41,33 @@ def page(report: MonitorReport, reference: Reference, card: Mapping[str, Any]) -
             [week.expected for week in weeks],
             [week.observed for week in weeks],
             tolerance=report.tolerance,
+            estimates=_estimates(report),
         ),
         shifts=shifts,
+        pictures=[
+            (
+                name,
+                svg.populations(
+                    name, reference.features[name].quantiles, today.features[name].quantiles
+                ),
+            )
+            for name, change in shifts[:PICTURES]
+            if today and change.shift
+        ],
         largest=max(change.shift for _, change in shifts) or 1.0,
     )
+
+
+def _estimates(report: MonitorReport) -> list[float | None]:
+    """Return for each week the rate that the newest early look at it expects, or None."""
+    starts = [date.fromisoformat(week.week) for week in report.weeks]
+    estimates: list[float | None] = [None] * len(starts)
+    for look in report.early:
+        # The newest of the people that a look takes were decided on the day that it names.
+        places = [i for i, day in enumerate(starts) if day <= date.fromisoformat(look.decided)]
+        if places and report.weeks[places[-1]].observed is None:
+            estimates[places[-1]] = look.estimate
+    return estimates
 
 
 def _sentence(report: MonitorReport) -> str:

@@ -75,6 +75,13 @@ class PastDays:
         """Return whether an event is churn (a contract ended) and not its opposite (a purchase)."""
         return self._kind == "ended"
 
+    def customers(self) -> pd.DataFrame:
+        """Return the ids of everybody with an event, as the column ``customer_id``."""
+        people: pd.DataFrame = self.connection.execute(
+            "SELECT DISTINCT customer_id FROM lines"
+        ).df()
+        return people
+
     def snapshots(self, days: Sequence[datetime]) -> pd.DataFrame:
         """Return customers and features as of each of ``days``."""
         self._sql.compute(self.connection, list(days), self._config, self._kind)

@@ -127,6 +127,8 @@ def group_shares(
     shares = {}
     for name, values in groups.items():
         sizes = values.value_counts()
+        # A category that nobody has is no group that could give another one away.
+        sizes = sizes[sizes > 0]
         large = sizes[sizes >= smallest]
         # A single small group could be computed from the others, so one more is left out.
         if len(sizes) - len(large) == 1:

@@ -22,6 +22,7 @@ from sovereign_ml.monitoring.judgement import judge, worst
 from sovereign_ml.monitoring.logged import DecisionTable, read_decisions
 from sovereign_ml.monitoring.past_days import PastDays
 from sovereign_ml.monitoring.population import (
+    PopulationProfile,
     Reference,
     columns,
     group_shares,
@@ -92,6 +93,7 @@ class Watch:
         sealed, reference = self.bundle_and_reference()
         past = self.past(end)
         current = past.snapshots([end])
+        today: PopulationProfile | None = None
         # The end of today lies in the future, so the age of the newest event counts from now.
         limits = reference.limits
         age_days = (min(end, now.replace(tzinfo=None)) - past.newest_event) / timedelta(days=1)
@@ -100,8 +102,8 @@ class Watch:
         else:
             today = profile(sealed.model, current, limits, points=len(reference.log_odds))
             comparison = compare(today, reference, age_days)
-        table = read_decisions(settings.log_location, end, WINDOW_DAYS)
-        rows, source = self._decided(past, sealed, reference, table, end)
+        table = self._logged(past, end)
+        rows, source = self._decided(past, sealed, reference, table)
         matured = rows[rows["churned"].notna()]
         untreated = rows[~rows["treated"]]
         detector, alarmed_on = outcomes.watch_rates(
@@ -162,7 +164,7 @@ class Watch:
             not_known=tuple(self._not_known(rows, table, source)),
             alarms=tuple(alarms.unanswered(settings.root)),
         )
-        self._write(report, reference)
+        self._write(report, reference, today)
         return report
 
     def challenge(self, candidate: Bundle, end: datetime) -> outcomes.Challenge:
@@ -176,8 +178,8 @@ class Watch:
 
         sealed, reference = self.bundle_and_reference()
         past = self.past(end)
-        table = read_decisions(self.settings.log_location, end, WINDOW_DAYS, with_features=True)
-        rows, source = self._comparable(self._decided(past, sealed, reference, table, end))
+        table = self._logged(past, end, with_features=True)
+        rows, source = self._comparable(self._decided(past, sealed, reference, table))
         needed = candidate.model.features
         if source == LOG:
             # The decision log has the features as they were served.
@@ -185,7 +187,7 @@ class Watch:
             if all(set(needed) <= features.keys() for features in served):
                 inputs = pd.DataFrame(served, columns=list(needed))
             else:
-                anew = self._decided(past, sealed, reference, None, end)
+                anew = self._anew(past, sealed, reference, table)
                 rows, source = self._comparable(anew)
         if source != LOG:
             inputs = rows
@@ -219,13 +221,21 @@ class Watch:
         except ValueError as error:
             raise Refused(f"The model in use cannot be watched. {error}") from None
 
+    def _logged(
+        self, past: PastDays, end: datetime, *, with_features: bool = False
+    ) -> DecisionTable | None:
+        """Return the logged decisions about people whom the data have, None before there is a log."""
+        table = read_decisions(
+            self.settings.log_location, end, WINDOW_DAYS, with_features=with_features
+        )
+        return table and table.among(past.customers())
+
     def _decided(
         self,
         past: PastDays,
         sealed: Bundle,
         reference: Reference,
         table: DecisionTable | None,
-        end: datetime,
     ) -> tuple[pd.DataFrame, Source]:
         """Return one decision per person and horizon, with ``churned`` (or NaN) and ``treated``."""
         horizon = self.settings.features.horizon_days
@@ -235,12 +245,21 @@ class Watch:
             rows = outcomes.first_of_each(rows, horizon)
             if len(rows) >= self.settings.monitor.min_decisions:
                 treated = ~rows["outcome"].isin(_left_alone(sealed.policy))
+                treated |= outcomes.contacted(rows, table.contacts, horizon)
                 return rows.assign(treated=treated, churned=past.churned(rows, horizon)), LOG
+        return self._anew(past, sealed, reference, table)
+
+    def _anew(
+        self, past: PastDays, sealed: Bundle, reference: Reference, table: DecisionTable | None
+    ) -> tuple[pd.DataFrame, Source]:
+        """Return everybody of the last weeks, scored anew, as if decided on those days."""
+        horizon = self.settings.features.horizon_days
         # Before the day of the reference another model was in use.
         first = datetime.combine(reference.day, datetime.min.time())
         days = [past.complete_until - timedelta(days=7 * week) for week in range(WEEKS)]
         rows = scored(sealed, past.snapshots([day for day in reversed(days) if day >= first]))
-        rows = rows.assign(treated=False, churned=past.churned(rows, horizon))
+        treated = outcomes.contacted(rows, table.contacts, horizon) if table else False
+        rows = rows.assign(treated=treated, churned=past.churned(rows, horizon))
         return rows, "past days computed anew"
 
     def _realised(self, matured: pd.DataFrame) -> list[outcomes.RealisedFigures]:
@@ -298,19 +317,28 @@ class Watch:
             lines.append(
                 f"{table.unusable:,} decisions have a score that is no probability and do not count."
             )
+        if table and table.strangers:
+            lines.append(
+                f"{table.strangers:,} decisions are about people without a purchase in the data, "
+                "and do not count."
+            )
         if table and table.pending:
             lines.append(f"{table.pending:,} decisions wait for a person and have no outcome yet.")
         smallest = self.settings.evaluate.min_group
         return [*lines, f"Groups of fewer than {smallest} people are not shown."]
 
-    def _write(self, report: MonitorReport, reference: Reference) -> None:
+    def _write(
+        self, report: MonitorReport, reference: Reference, today: PopulationProfile | None
+    ) -> None:
         from sovereign_ml.monitoring.channels import metrics_text
         from sovereign_ml.monitoring.page import page
 
         with writing(self.settings.root / FOLDER / report.day) as folder:
             write_json(folder / REPORT, report.model_dump(mode="json"))
             card = read_json(self.bundle / "card.json")["facts"]["evaluation"]["metrics"]
-            (folder / "monitor.html").write_text(page(report, reference, card), encoding="utf-8")
+            (folder / "monitor.html").write_text(
+                page(report, reference, today, card), encoding="utf-8"
+            )
             (folder / "metrics.prom").write_text(metrics_text(report), encoding="utf-8")
 
 

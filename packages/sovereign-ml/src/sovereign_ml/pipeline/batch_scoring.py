@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,9 +28,11 @@ from sovereign_ml.storage.artifacts import need, read_json
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 __all__ = ["ScoringGate", "current_customers", "read_whole", "write_scores"]
 
+DATE = "event_timestamp"
 REASONS = 3
 AT_ONCE = 131_072
 """Number of customers whose scores are held in memory at a time."""
@@ -63,10 +65,13 @@ class ScoringGate:
 
         path = need(valid, "validate") / "customers.parquet"
 
-        def among(names: Any) -> NDArray[np.bool_]:
-            return np.asarray(pc.is_in(customers, names).to_numpy(), dtype=np.bool_)
+        nobody = np.zeros(len(customers), dtype=bool)
 
-        free, counts = np.ones(len(customers), dtype=bool), dict[str, int]()
+        def among(names: Any) -> NDArray[np.bool_]:
+            # Most bars name nobody, and looking millions of people up in nothing takes its time.
+            return pc.is_in(customers, names).to_numpy() if len(names) else nobody
+
+        free, counts = ~nobody, dict[str, int]()
         with closing(db.connect()) as connection:
             # Of millions of people only those who are kept out are held in memory.
             connection.execute(f"SET memory_limit = '{GATE_MEMORY}'")
@@ -76,10 +81,12 @@ class ScoringGate:
             for bar, against in objections.barred(self.log).items():
                 barred, column = among(pa.array(sorted(against), pa.string())), f"{BARS[bar]}_at"
                 if column in columns:
-                    barred |= among(_ids(connection, f"FROM {people} WHERE {column} IS NOT NULL"))
+                    barred = barred | among(
+                        _ids(connection, f"FROM {people} WHERE {column} IS NOT NULL")
+                    )
                 # Each person counts for the first reason only, so that the counts add up.
                 counts[BARS[bar]], free = int((barred & free).sum()), free & ~barred
-            without = np.zeros(len(customers), dtype=bool)
+            without = nobody
             if self.asks_consent:
                 agreed = "coalesce(CAST(consent AS BOOLEAN), false)"
                 # Of two rows with different answers the refusal counts.
@@ -108,26 +115,80 @@ def read_whole(bundle: Path) -> Bundle:
         raise Refused(f"Nobody is scored by a bundle that is not whole. {error}") from None
 
 
-def current_customers(features: Path, names: Iterable[str]) -> tuple[str, pa.Table]:
+@dataclass(frozen=True)
+class SnapshotRows:
+    """Rows of one snapshot in a Parquet file, read in parts. Millions of rows need not fit.
+
+    It has the methods of a ``pyarrow.Table`` that scoring needs.
+    """
+
+    path: Path
+    day: datetime
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self[DATE])
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        """Return a whole column."""
+        import pyarrow as pa
+
+        columns = [part[name] for part in self._read([name], AT_ONCE)]
+        return pa.chunked_array(columns, self._file().schema_arrow.field(name).type)
+
+    def to_batches(self, max_chunksize: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in parts of up to ``max_chunksize``."""
+        yield from self._read(self.names, max_chunksize)
+
+    def _read(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        with self._file() as file:
+            columns = list(dict.fromkeys([*names, DATE]))
+            day = pa.scalar(self.day, file.schema_arrow.field(DATE).type)
+            for part in file.iter_batches(size, row_groups=self._groups(file), columns=columns):
+                is_current = pc.equal(part[DATE], day)
+                # A filter copies each row, and in most parts it would keep all of them.
+                yield part if pc.all(is_current).as_py() else part.filter(is_current)
+
+    def _file(self) -> pq.ParquetFile:
+        import pyarrow.parquet as pq
+
+        return pq.ParquetFile(self.path)
+
+    def _groups(self, file: pq.ParquetFile) -> list[int]:
+        """Return the row groups of ``file`` that can have a row of the day."""
+        place, day = file.schema_arrow.names.index(DATE), self.day
+        chosen = []
+        for number in range(file.num_row_groups):
+            ends = file.metadata.row_group(number).column(place).statistics
+            # Without statistics nobody knows, so the group is read.
+            known = ends is not None and ends.has_min_max
+            if not known or _naive(ends.min) <= day <= _naive(ends.max):
+                chosen.append(number)
+        return chosen
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None)
+
+
+def current_customers(features: Path, names: Iterable[str]) -> tuple[str, SnapshotRows]:
     """Return the day of the newest snapshot in ``features``, and its rows.
 
     The rows have the features ``names``. They have the column ``event_timestamp`` too, because
     scores carry the date of their features.
     """
-    import pyarrow.parquet as pq
-
     day = str(read_json(need(features, "features") / "summary.json")["current"])
-    today = [("event_timestamp", "==", datetime.fromisoformat(day))]
-    path = features / "snapshots.parquet"
-    return day, pq.read_table(
-        path, columns=["customer_id", "event_timestamp", *names], filters=today
-    )
+    columns = ("customer_id", DATE, *names)
+    return day, SnapshotRows(features / "snapshots.parquet", datetime.fromisoformat(day), columns)
 
 
 def write_scores(
     path: Path,
     bundle: Bundle,
-    rows: pa.Table,
+    rows: pa.Table | SnapshotRows,
     *,
     allowed: NDArray[np.bool_] | None = None,
     old_features: bool = False,
@@ -144,7 +205,11 @@ def write_scores(
     bands: Counter[str] = Counter()
     parts = (_scores(bundle, part) for part in _parts(rows, allowed))
     first = next(parts)
-    with pq.ParquetWriter(path, first.schema, store_schema=False) as writer:
+    # Every id is another one and nearly every score, so a dictionary of them only takes time.
+    repeated = [name for name in first.schema.names if name not in ("customer_id", "score")]
+    with pq.ParquetWriter(
+        path, first.schema, store_schema=False, use_dictionary=repeated
+    ) as writer:
         for scores in chain([first], parts):
             bands.update(
                 {
@@ -156,23 +221,26 @@ def write_scores(
     return dict(sorted(bands.items()))
 
 
-def _parts(rows: pa.Table, allowed: NDArray[np.bool_] | None) -> Iterator[pa.RecordBatch]:
-    """Yield the ``allowed`` rows in parts of about the same size, and no empty part."""
+def _parts(
+    rows: pa.Table | SnapshotRows, allowed: NDArray[np.bool_] | None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the ``allowed`` rows in parts, and no empty part."""
     import pyarrow as pa
 
-    for start in range(0, len(rows), AT_ONCE):
-        part = rows.slice(start, AT_ONCE)
-        if allowed is not None:
-            part = part.filter(pa.array(allowed[start : start + AT_ONCE]))
-        if len(part):
-            yield from part.combine_chunks().to_batches()
+    start = 0
+    for part in rows.to_batches(max_chunksize=AT_ONCE):
+        mask = None if allowed is None else allowed[start : start + len(part)]
+        start += len(part)
+        chosen = part if mask is None or mask.all() else part.filter(pa.array(mask))
+        if len(chosen):
+            yield chosen
 
 
-def _check_age(bundle: Bundle, rows: pa.Table, *, old_features: bool) -> None:
+def _check_age(bundle: Bundle, rows: pa.Table | SnapshotRows, *, old_features: bool) -> None:
     import pyarrow.compute as pc
 
     now, most = datetime.now(UTC), bundle.policy.max_feature_age_days
-    ends = pc.min_max(rows["event_timestamp"])
+    ends = pc.min_max(rows[DATE])
     oldest, newest = (freshness.read_time(str(ends[end].as_py())) for end in ("min", "max"))
     if freshness.too_early(newest, now):
         raise Refused(

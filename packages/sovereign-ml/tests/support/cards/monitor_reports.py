@@ -10,7 +10,7 @@ from sovereign_ml.monitoring.comparison import Comparison, FeatureChange
 from sovereign_ml.monitoring.judgement import RULES, RuleState
 from sovereign_ml.monitoring.outcomes import Cohort, EarlyLook, RealisedFigures
 from sovereign_ml.monitoring.page import page
-from sovereign_ml.monitoring.population import FeatureProfile, Reference
+from sovereign_ml.monitoring.population import FeatureProfile, PopulationProfile, Reference
 from sovereign_ml.monitoring.reporting.stored_reports import MonitorReport
 from sovereign_ml.monitoring.sequence import Look
 
@@ -46,9 +46,22 @@ def a_reference() -> Reference:
     )
 
 
+def people_of_today() -> PopulationProfile:
+    """Return the people whom `a_report` compares with `a_reference`."""
+    feature = FeatureProfile(missing=0.3, beyond=0.0, unseen=0.0, mean=0.19, quantiles=(0.1, 0.28))
+    return PopulationProfile(
+        customers=900,
+        mean_score=0.55,
+        mean_log_odds=0.22,
+        log_odds=(0.1, 0.28),
+        features={"recency_days": feature},
+    )
+
+
 def a_page(**changes: Any) -> str:
     """Return the page of `a_report`."""
-    return page(a_report(**changes), a_reference(), {"roc_auc": {"value": 0.72}})
+    card = {"roc_auc": {"value": 0.72}}
+    return page(a_report(**changes), a_reference(), people_of_today(), card)
 
 
 def a_report(**changes: Any) -> MonitorReport:
@@ -81,7 +94,15 @@ def a_report(**changes: Any) -> MonitorReport:
             Cohort(week="2026-05-25", n=280, open=280, expected=0.56, observed=None),
         ),
         "early": (
-            EarlyLook(day=7, decided="2026-05-25", n=280, expected=60.0, observed=58.0, z=-0.3),
+            EarlyLook(
+                day=7,
+                decided="2026-05-25",
+                n=280,
+                expected=60.0,
+                observed=58.0,
+                z=-0.3,
+                estimate=0.57,
+            ),
         ),
         "looks": (Look("2026-04-27", 610, 0.545, 0.535, 0.4, 0.9),),
         "realised": tuple(

@@ -78,13 +78,14 @@ def over_time(
     title: str = "Predicted (dashed) and observed (line) rate; the table has the numbers",
     unit: str = ".0%",
     tolerance: float = 0.0,
+    estimates: Sequence[float | None] = (),
 ) -> Markup:
     """Return expected (dashed) and observed figures in [0, 1] by day, oldest first.
 
     None is not known yet. ``unit`` is the format of a figure on the axis. ``tolerance`` draws a
-    band around the expected figures.
+    band around the expected figures. ``estimates`` are dots, for days without an observed figure.
     """
-    rates = [rate for rate in (*expected, *observed) if rate is not None]
+    rates = [rate for rate in (*expected, *observed, *estimates) if rate is not None]
     low, high = max(0.0, min(rates) - 0.05), min(1.0, max(rates) + 0.05)
     across = _scale(0, max(1, len(days) - 1), LEFT, WIDTH - RIGHT)
     up = _scale(low, high, HEIGHT - BOTTOM, TOP)
@@ -103,10 +104,39 @@ def over_time(
         upper = [f"{x:.1f},{up(min(rate + tolerance, high)):.1f}" for x, rate in edges]
         lower = [f"{x:.1f},{up(max(rate - tolerance, low)):.1f}" for x, rate in reversed(edges)]
         band = f'<polygon class="band" points="{" ".join(upper + lower)}"/>'
+    dots = "".join(
+        f'<circle cx="{across(i):.1f}" cy="{up(rate):.1f}" r="2.2"/>'
+        for i, rate in enumerate(estimates)
+        if rate is not None
+    )
     return _picture(
         title,
         f'{ticks}{band}<polyline class="zero" points="{dashed}" fill="none"/>'
-        f'<polyline class="curve" points="{line}"/>',
+        f'<polyline class="curve" points="{line}"/>{dots}',
+    )
+
+
+def populations(name: str, then: Sequence[float], now: Sequence[float]) -> Markup:
+    """Return the contributions of a feature to the log-odds then (dashed) and now (line).
+
+    Both are quantiles in ascending order, so the area between the lines is the shift.
+    """
+    values = [*then, *now]
+    low, high = min(values), max(values)
+    across = _scale(0, 1, LEFT, WIDTH - RIGHT)
+    up = _scale(low, high, HEIGHT - BOTTOM, TOP)
+    ticks = "".join(_side(up(value), f"{value:+.2f}") for value in sorted({low, high}))
+    ticks += _tick(across(0), "0 %") + _tick(across(1), "100 % of customers")
+    first, second = (
+        [f"{across((i + 0.5) / len(row)):.1f},{up(value):.1f}" for i, value in enumerate(row)]
+        for row in (then, now)
+    )
+    between = " ".join([*first, *reversed(second)])
+    return _picture(
+        f"{name}: contributions to the log-odds then (dashed) and now (line)",
+        f'{ticks}<polygon class="band" points="{between}"/>'
+        f'<polyline class="zero" points="{" ".join(first)}" fill="none"/>'
+        f'<polyline class="curve" points="{" ".join(second)}"/>',
     )
 
 

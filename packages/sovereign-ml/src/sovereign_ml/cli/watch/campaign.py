@@ -55,6 +55,11 @@ def list_command(
         raise Misuse(f"{output} exists already: name a new file.")
     settings = load_settings(profile)
     scores = _may_be_contacted(settings, value)
+    if not scores.empty and effect >= (mean := float(scores["score"].mean())):
+        raise Misuse(
+            f"--effect is {effect:g}, and a customer leaves with a chance of {mean:.3f} on average: "
+            "no offer can prevent more than that. Take a smaller change."
+        )
     size = round(len(scores) * (settings.evaluate.contact_budget if share is None else share))
     if size < 2:
         raise Refused(f"{len(scores):,} people may be contacted, and the share takes {size}.")
