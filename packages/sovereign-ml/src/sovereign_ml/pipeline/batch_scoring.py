@@ -165,6 +165,7 @@ def _parts(rows: pa.Table, allowed: NDArray[np.bool_] | None) -> Iterator[pa.Rec
         if allowed is not None:
             part = part.filter(pa.array(allowed[start : start + AT_ONCE]))
         if len(part):
+            # A part may span chunks of the table, which would come back as batches of uneven size.
             yield from part.combine_chunks().to_batches()
 
 
@@ -174,6 +175,7 @@ def _check_age(bundle: Bundle, rows: pa.Table, *, old_features: bool) -> None:
     now, most = datetime.now(UTC), bundle.policy.max_feature_age_days
     ends = pc.min_max(rows["event_timestamp"])
     oldest, newest = (freshness.read_time(str(ends[end].as_py())) for end in ("min", "max"))
+    # A row from the future is never too old, so the age alone would let it pass.
     if freshness.too_early(newest, now):
         raise Refused(
             f"Nobody is scored: the features are dated {newest:%Y-%m-%d}, and today is "
@@ -213,6 +215,7 @@ def _scores(bundle: Bundle, rows: pa.RecordBatch) -> pa.RecordBatch:
 
 def _columns(model: Scorecard, rows: pa.RecordBatch) -> dict[str, Any]:
     """Return the scorecard's view of ``rows``: raw values by feature."""
+    # A column with nulls cannot be viewed without a copy. The copy has NaN in their place.
     numbers = {part.name: rows[part.name].to_numpy(zero_copy_only=False) for part in model.numeric}
     return numbers | {part.name: _coded(rows[part.name]) for part in model.categorical}
 
@@ -226,5 +229,6 @@ def _named(codes: NDArray[Any], names: Any) -> pa.DictionaryArray:
     import pyarrow as pa
 
     return pa.DictionaryArray.from_arrays(
+        # Two bytes a row: the texts of reasons are long and stand in the column once.
         pa.array(codes.astype(np.int16)), pa.array(names, pa.string())
     )
