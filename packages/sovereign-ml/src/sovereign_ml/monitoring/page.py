@@ -31,6 +31,7 @@ def page(report: MonitorReport, reference: Reference, card: Mapping[str, Any]) -
             tolerance=report.tolerance,
         ),
         shifts=shifts,
+        # A progress bar needs a maximum above zero, also where nothing shifted.
         largest=max(change.shift for _, change in shifts) or 1.0,
     )
 
