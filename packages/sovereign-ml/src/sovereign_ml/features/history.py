@@ -180,6 +180,7 @@ def with_all_features(
     computed["event_timestamp"] = computed["event_timestamp"].dt.tz_localize(zone)
     keys = ["customer_id", "event_timestamp"]
     whole: pd.DataFrame = rows.merge(
+        # A customer twice at one cut-off would multiply rows without an error.
         computed[[*keys, *lacking]], on=keys, how="left", validate="one_to_one"
     )
     return whole
