@@ -144,8 +144,8 @@ class NotebookOutputs(Keeping):
             for cell in notebook["cells"]:
                 if "outputs" in cell:
                     cell.update(outputs=[], execution_count=None)
+            # Jupyter writes this indent too, so git shows the outputs as the only change.
             write_durably(
-                # Jupyter writes this indent too, so git shows the outputs as the only change.
                 self._path(item), json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
             )
 

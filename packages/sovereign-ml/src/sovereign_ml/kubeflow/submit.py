@@ -242,8 +242,8 @@ def _knock(host: str, token: str | None) -> None:
     # kfp's own client would try five times and print five tracebacks.
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
+        # trust_env=False, because a proxy of the environment would be handed the token.
         answer = httpx.get(
-            # trust_env=False, because a proxy of the environment would be handed the token.
             f"{host.rstrip('/')}/apis/v2beta1/healthz", headers=headers, timeout=10, trust_env=False
         )
     except httpx.HTTPError:

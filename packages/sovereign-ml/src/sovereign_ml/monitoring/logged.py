@@ -63,8 +63,8 @@ def read_decisions(
         with log.snapshot() as tables:
             waiting = {row[1] for row in tables.open_reviews}
             entries = (Entry(*row) for row in tables.entries)
+            # Times in the log are ISO texts in UTC, which sort like times.
             return _table(
-                # Times in the log are ISO texts in UTC, which sort like times.
                 (entry for entry in entries if entry.at < end), begin, as_of, waiting, with_features
             )
 

@@ -228,7 +228,7 @@ def _coded(column: pa.Array) -> Coded:
 def _named(codes: NDArray[Any], names: Any) -> pa.DictionaryArray:
     import pyarrow as pa
 
+    # Two bytes a row: the texts of reasons are long and stand in the column once.
     return pa.DictionaryArray.from_arrays(
-        # Two bytes a row: the texts of reasons are long and stand in the column once.
         pa.array(codes.astype(np.int16)), pa.array(names, pa.string())
     )

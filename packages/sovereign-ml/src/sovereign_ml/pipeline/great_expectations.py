@@ -80,7 +80,7 @@ def run(
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    # A context of another mode would write a folder into the project.
+    # A context of files would write a folder into the project.
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("memory").add_dataframe_asset("table")

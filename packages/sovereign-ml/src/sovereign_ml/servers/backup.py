@@ -107,7 +107,7 @@ def restore(
             f"The bucket {storage.bucket} has {len(keys)} objects: restore into an empty bucket."
         )
     for name, address in databases.items():
-        # Without --dbname pg_restore prints SQL and connects to nothing.
+        # pg_restore connects to a database only where --dbname names one.
         target = make_conninfo(dbname=address.parameters.get("dbname", ""))
         # One transaction, or a failure would leave a database that is not empty for a second try.
         options = ("--no-owner", "--no-privileges", "--single-transaction", f"--dbname={target}")

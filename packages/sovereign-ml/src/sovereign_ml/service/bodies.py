@@ -77,6 +77,7 @@ async def _read(request: Request, limit: int) -> bytes:
     if declared.isdigit() and int(declared) > limit:
         raise ProblemError(413, f"The body may have at most {limit} bytes.")
     message = await _message(request)
+    # Most bodies come in one piece, which needs no copy into a buffer.
     if not message.get("more_body"):
         return bytes(_within(message.get("body", b""), limit))
     body = bytearray(message.get("body", b""))

@@ -227,7 +227,6 @@ def _rows(lines: Sequence[str], mark: str, quote: str) -> list[list[str]]:
     )
     try:
         return [row for row in reader if len(row) > 1 or "".join(row).strip()]
-    # Such as a field of more than 131,072 characters, to which a wrong mark leads.
     except csv.Error:
         return []
 
