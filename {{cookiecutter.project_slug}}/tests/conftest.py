@@ -49,6 +49,7 @@ SHOP: dict[str, dict[str, Any]] = {
     "label": {"kind": "no_purchase"},
     "train": {"regularisation": [0.1], "folds": 1, "min_customers": 50},
     "evaluate": {"bootstrap": 10, "min_group": 30},
+    # The gate is wide open, because a model of 600 people cannot meet real limits.
     "register": {
         "min_roc_auc": 0.0,
         "max_brier_share": 2.0,
@@ -79,6 +80,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _identity() -> list[str]:
+    # A developer's own settings may ask for a passphrase.
     options = ("user.name=Test", "user.email=test@example.org", "commit.gpgsign=false")
     return [part for option in options for part in ("-c", option)]
 
@@ -89,7 +91,9 @@ def environment(root: Path) -> dict[str, str]:
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}/usr/bin:/bin",
         "PYTHONPATH": os.pathsep.join(map(str, code)),
+        # Settings in the home of a developer would change what a test sees.
         "HOME": str(root.parent / "home"),
+        # A fixed key gives the same pseudonyms on every run.
         "CHURN_PSEUDONYM_KEY": "0f" * 32,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }

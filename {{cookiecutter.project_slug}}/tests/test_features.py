@@ -28,6 +28,7 @@ def loaded(tmp_path: Path, lines: list[Line]) -> duckdb.DuckDBPyConnection:
     """Return a connection with ``lines`` as the valid transactions."""
     table = pd.DataFrame(lines, columns=["customer_id", "event_time", "amount_eur", "category"])
     table["event_time"] = pd.to_datetime(table["event_time"], utc=True)
+    # A column of None alone has no type in Parquet.
     table["order_number"] = pd.Series([None] * len(table), dtype="Int32")
     tmp_path.mkdir(exist_ok=True)
     table.to_parquet(tmp_path / "transactions.parquet", index=False)
@@ -63,6 +64,7 @@ def test_a_purchase_at_or_after_the_cut_off_changes_no_feature(tmp_path: Path, s
     at_the_cut_off = [(customer, CUT, 99.0, "toys") for customer, *_ in past]
     before = snapshot(tmp_path / "past", past)
     after = snapshot(tmp_path / "both", past + future + at_the_cut_off)
+    # Two empty tables would be equal as well.
     assert len(before)
     pd.testing.assert_frame_equal(before, after)
 
@@ -110,6 +112,7 @@ def test_one_purchase_leaves_what_needs_two_of_them_empty(tmp_path: Path) -> Non
 
 def test_a_customer_who_has_not_bought_for_long_is_not_in_the_snapshot(tmp_path: Path) -> None:
     lines: list[Line] = [
+        # The window of 90 days includes its first moment.
         (ANNA, CUT - 90 * DAY, 10.0, "books"),
         (BEN, CUT - 91 * DAY, 10.0, "books"),
     ]

@@ -61,6 +61,7 @@ def test_what_is_unchanged_is_not_run_again(flow: Path, settings: Settings, chur
     scores = settings.path("scores") / "scores.parquet"
     before = scores.stat().st_mtime_ns
     assert churn("run").returncode == 0
+    # By its time, because a step that runs again writes the same bytes.
     assert scores.stat().st_mtime_ns == before
 
 
@@ -88,6 +89,7 @@ def test_the_answers_of_the_model_card_fit_its_questions(churn: Churn, small: Pa
     try:
         done = churn("card", "--open")
     finally:
+        # The other tests use the same copy, which has no answers.
         (small / "model_card.toml").write_text("", encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert "questions answered" in done.stdout
@@ -95,6 +97,7 @@ def test_the_answers_of_the_model_card_fit_its_questions(churn: Churn, small: Pa
 
 def test_the_service_answers(flow: Path, settings: Settings) -> None:
     with socket.socket() as free:
+        # Port 0 lets the system choose one that is free.
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "sovereign_ml.service", "--port", str(port)]

@@ -27,6 +27,7 @@ def spoiled(flow: Path, settings: Settings, tmp_path: Path) -> Path:
     raw = tmp_path / "raw"
     shutil.copytree(settings.path("raw"), raw)
     table = pd.read_parquet(raw / "transactions.parquet")
+    # Amounts are decimals in the file, and pyarrow writes no column that mixes them with a float.
     table[BOUNDED.name] = table[BOUNDED.name].astype("float64")
     table.loc[0, BOUNDED.name] = float(BOUNDED.maximum or 0) + 1
     table.to_parquet(raw / "transactions.parquet", index=False)
@@ -74,6 +75,7 @@ def test_a_customer_who_objects_is_scored_no_more(
     flow: Path, settings: Settings, tmp_path: Path
 ) -> None:
     everyone = set(pd.read_parquet(settings.path("scores") / "scores.parquet")["customer_id"])
+    # A set has no order, and a failure has to be repeatable.
     objector = min(everyone)
     valid = tmp_path / "valid"
     shutil.copytree(settings.path("valid"), valid)

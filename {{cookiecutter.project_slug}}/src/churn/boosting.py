@@ -47,7 +47,7 @@ class BoostingModel(FittedModel):
                 directions=held,
             )
 
-        return cls(pipeline, ship)
+        return cls(pipeline, ship)  # on demand, because most fits are measured and never shipped
 
 
 def known_numbers(frame: pd.DataFrame) -> list[str]:

@@ -18,7 +18,7 @@ WINDOWS = (7, 30, 90, 180)
 The one place: columns, features, SQL and slices follow. ``[features] lookback_days`` has to reach
 as far as the longest.
 """
-PSEUDONYM = r"^[0-9a-f]{32}\Z"
+PSEUDONYM = r"^[0-9a-f]{32}\Z"  # not $, which also fits before a line end
 
 TRANSACTIONS = (
     Column("customer_id", "string", "key", pattern=PSEUDONYM),
@@ -53,7 +53,7 @@ def _windowed() -> tuple[Feature, ...]:
 
     Raises Misuse for windows that are not whole days, each longer than the one before.
     """
-    whole = all(type(days) is int and days > 0 for days in WINDOWS)
+    whole = all(type(days) is int and days > 0 for days in WINDOWS)  # isinstance would take True
     if not WINDOWS or not whole or list(WINDOWS) != sorted(set(WINDOWS)):
         raise Misuse(
             f"WINDOWS in contract.py is {WINDOWS}: give whole days, shortest first, such as "
@@ -76,7 +76,7 @@ def _windowed() -> tuple[Feature, ...]:
             "EUR",
             f"net amount in the last {days} days",
             f"{why}: {days} days of value",
-            minimum=None,
+            minimum=None,  # more may come back than was bought
             expected="lowers",
         )
         for days in WINDOWS
@@ -97,7 +97,7 @@ FEATURES: tuple[Feature, ...] = (
         "days",
         "days since the first purchase",
         "New and old customers lapse at different rates",
-        changeable=False,
+        changeable=False,  # nobody can move their first purchase
     ),
     *_windowed(),
     Feature(
@@ -112,7 +112,7 @@ FEATURES: tuple[Feature, ...] = (
         "days",
         "average days between purchases",
         "A long pause means little for a customer who buys rarely",
-        missing_allowed=True,
+        missing_allowed=True,  # a single purchase has no gap
         changeable=False,
         expected="raises",
     ),
@@ -154,7 +154,7 @@ FEATURES: tuple[Feature, ...] = (
         "preferred category",
         "Some categories are bought once, others regularly",
         minimum=None,
-        missing_allowed=True,
+        missing_allowed=True,  # lines may have no category
     ),
 )
 

@@ -59,7 +59,7 @@ def behavioural(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
 
 def _band(values: pd.Series[Any], edges: Sequence[float], unit: str) -> pd.Series[Any]:
     """Return the name of the band of each value, such as ``030-045 years``."""
-    labels = [
+    labels = [  # padded by zeros, so that the names sort in the order of the bands
         f"{low:03d} {unit} or more" if high == np.inf else f"{low:03d}-{high:03d} {unit}"
         for low, high in pairwise(edges)
     ]
@@ -69,8 +69,8 @@ def _band(values: pd.Series[Any], edges: Sequence[float], unit: str) -> pd.Serie
 def recency_only(past: pd.DataFrame, test: pd.DataFrame) -> Floats:
     """Return the probabilities of a regression on the days since the last purchase alone."""
     recency = "recency_days"
-    estimator = LogisticRegression(solver="newton-cholesky")
-    estimator.fit(np.arcsinh(past[[recency]].to_numpy()), past[TARGET])
+    estimator = LogisticRegression(solver="newton-cholesky")  # made for many rows of few columns
+    estimator.fit(np.arcsinh(past[[recency]].to_numpy()), past[TARGET])  # the scale of the curves
     return np.asarray(estimator.predict_proba(np.arcsinh(test[[recency]].to_numpy()))[:, 1])
 
 
@@ -78,7 +78,7 @@ def representativeness(
     past: pd.DataFrame, now: pd.DataFrame, inputs: list[str], valid: Path, config: EvaluateSettings
 ) -> dict[str, Any]:
     """Compare the rows that the model learned from with the customers it scores now."""
-    day = now["event_timestamp"].max()
+    day = now["event_timestamp"].max()  # one year for both, or age alone would set them apart
 
     def groups_of(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
         people = protected(valid, rows["customer_id"], day.year, config.groups)

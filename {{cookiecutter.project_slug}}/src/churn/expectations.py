@@ -32,5 +32,5 @@ def _of(column: Column) -> Iterator[gxe.Expectation]:
 
 def _bound(column: Column, value: float | str | None) -> datetime | float | str | None:
     if column.dtype == "timestamp" and value is not None:
-        return datetime.fromisoformat(str(value))
+        return datetime.fromisoformat(str(value))  # pandas compares times with no text
     return value

@@ -27,7 +27,7 @@ def definitions(
         entities=[customer],
         ttl=ttl,
         schema=[
-            Field(name="customer_id", dtype=String),
+            Field(name="customer_id", dtype=String),  # else Feast infers its type from the file
             *(
                 Field(name=feature.name, dtype=String if feature.dtype == "string" else Float64)
                 for feature in chosen_features(FEATURES, inputs)

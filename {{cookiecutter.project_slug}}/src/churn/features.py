@@ -27,7 +27,7 @@ def cutoffs(last_event: datetime, config: FeatureSettings) -> tuple[list[datetim
     labelled = [
         newest - timedelta(days=config.every_days * i) for i in reversed(range(config.cutoffs))
     ]
-    return labelled, last_day + timedelta(days=1)
+    return labelled, last_day + timedelta(days=1)  # features may use the unfinished day, labels not
 
 
 def tables(valid: Path, kind: LabelKind = "no_purchase") -> dict[str, str]:
@@ -102,7 +102,7 @@ def snapshot(config: FeatureSettings, kind: LabelKind) -> str:
         sums=_per_window("coalesce(sum(amount_eur) FILTER ({}), 0) AS revenue_eur_{}d"),
         active=config.lookback_days if kind == "ended" else config.active_within_days,
     )
-    names = ", ".join(
+    names = ", ".join(  # decimals end here, because Feast and the model take doubles
         f.name if f.dtype == "string" else f"CAST({f.name} AS DOUBLE) AS {f.name}" for f in FEATURES
     )
     running = _RUNNING if kind == "ended" else ""

@@ -60,8 +60,8 @@ def category_levels(config: TrainSettings) -> OneHotEncoder:
     """Return the unfitted encoder of categories: a column per frequent value, one for the rest."""
     return OneHotEncoder(
         max_categories=config.max_categories,
-        min_frequency=20,
-        handle_unknown="infrequent_if_exist",
+        min_frequency=20,  # a rarer value could point to one person
+        handle_unknown="infrequent_if_exist",  # a value that comes later is a rare one
         sparse_output=False,
     )
 
@@ -82,7 +82,7 @@ def _curve(values: pd.Series[float], knots: Floats) -> Pipeline:
 
 def benchmark_estimator(frame: pd.DataFrame, config: TrainSettings) -> Pipeline:
     """Return unfitted gradient boosting on the same columns: the price of a readable model."""
-    codes = OrdinalEncoder(
+    codes = OrdinalEncoder(  # boosting sends NaN its own way at each split
         handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan
     )
     numbers, values = names(frame, NUMERIC), names(frame, CATEGORICAL)

@@ -40,7 +40,7 @@ def training(task: Tasks) -> Any:
 
     @dsl.pipeline(name=f"{task.name}-train")
     def train(version: str, revision: str) -> None:
-        with dsl.ExitHandler(task.record(revision, version), name="flow"):
+        with dsl.ExitHandler(task.record(revision, version), name="flow"):  # after a failure too
             from_raw(task, task("data"))
 
     return train

@@ -40,7 +40,7 @@ class ScorecardModel(FittedModel):
         config: TrainSettings,
     ) -> Iterator[Floats]:
         """Yield the probabilities of ``now`` by a fit on ``past`` for each of ``strengths``."""
-        pipeline = model.scorecard_estimator(past, 1.0, config)
+        pipeline = model.scorecard_estimator(past, 1.0, config)  # shared_design sets the strength
         rows = model.inputs(past), past[TARGET].to_numpy()
         yield from additive.shared_design(pipeline, rows, model.inputs(now), strengths)
 

@@ -21,8 +21,8 @@ def data(source: Path, output: Path, *, intake: Intake, windows: FeatureSettings
     """
     tables = intake.read(source)  # DuckDB tables of purchases and people, mapped by [data.columns]
     with writing(output) as folder:
-        tables.correct(folder)
-        match = tables.match_customers()
+        tables.correct(folder)  # first, so that all checks see the corrected values
+        match = tables.match_customers()  # before marks that the table does not have itself
         tables.mark_erased_and_expired()
         tables.mark_objectors()
         counts = tables.set_aside()
@@ -37,7 +37,7 @@ def data(source: Path, output: Path, *, intake: Intake, windows: FeatureSettings
             customers_met=match.facts() if match else None,
             events=tables.event_facts(),
             source=tables.kind,
-            erased_found=tables.erased_in(folder),
+            erased_found=tables.erased_in(folder),  # counted in the files, not in the intent
             lawful_basis=intake.lawful_basis,
         )
     forget_refusal(output)

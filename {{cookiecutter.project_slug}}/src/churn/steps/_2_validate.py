@@ -47,13 +47,13 @@ def validate(
             )
             for file in judged.values():
                 file.move_into(folder)
-    if problems:
+    if problems:  # only now, because a person needs the report to act on it
         raise Refused(
             f"{'; '.join(problems)}. [validate] max_rejected_share allows {limit:.2%} of each "
             f"table. Read {output.name}_refused/report.html, correct the data or the contract, and "
             "run again."
         )
-    forget_refusal(output)
+    forget_refusal(output)  # an older refusal would look like one of this data
 
 
 def _words(judged: Mapping[str, JudgedFile]) -> str:

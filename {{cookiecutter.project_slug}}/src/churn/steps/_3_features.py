@@ -55,9 +55,9 @@ def features(
         db.write_parquet(connection, ordered, folder / feast.SNAPSHOTS)
         past = (
             f"SELECT customer_id, event_timestamp, churned AS {TARGET} FROM labels "  # noqa: S608
-            f"WHERE event_timestamp <= TIMESTAMP '{labelled[-1]}'"
+            f"WHERE event_timestamp <= TIMESTAMP '{labelled[-1]}'"  # the current day has no label
         )
-        with feast_stores.alone(stores):
+        with feast_stores.alone(stores):  # two pipelines may share the registry
             definitions = partial(feature_repo.definitions, inputs=config.inputs)
             store = feast.apply(folder, stores, definitions)
             training = folder / "training.parquet"

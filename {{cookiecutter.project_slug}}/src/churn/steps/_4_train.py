@@ -47,7 +47,7 @@ def train(
             "intervals."
         )
     search = regularisation_search(frame, config)
-    best = min(search, key=lambda row: (row["log_loss"], row["c"]))["c"]
+    best = min(search, key=lambda row: (row["log_loss"], row["c"]))["c"]  # of equals, the smoother
     fitted = chosen(config).fit(frame, best, config)
     with writing(output) as folder:
         fitted.to_bundle(folder, frame)
@@ -83,7 +83,7 @@ def regularisation_search(frame: pd.DataFrame, config: TrainSettings) -> list[di
     """Return the mean log loss of each C on time-ordered folds: fitted on earlier cut-offs only."""
     cutoffs = sorted(frame["event_timestamp"].unique())
     losses: dict[float, list[float]] = {c: [] for c in config.regularisation}
-    for cutoff in cutoffs[max(1, len(cutoffs) - config.folds) :]:
+    for cutoff in cutoffs[max(1, len(cutoffs) - config.folds) :]:  # the first has no past
         past = frame[frame["event_timestamp"] < cutoff]
         now = frame[frame["event_timestamp"] == cutoff]
         tries = chosen(config).held_out(past, now, config.regularisation, config)

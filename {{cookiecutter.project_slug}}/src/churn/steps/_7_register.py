@@ -26,7 +26,7 @@ def register(
     """
     figures = read_json(metrics / "metrics.json")
     document = registration.read_card(card)
-    facts = cards.gather(model, metrics, features, valid)
+    facts = cards.gather(model, metrics, features, valid)  # anew: the card may have been edited
     warnings = registration.check(figures, document, facts)
     run = read_json(model / "run.json")
     with writing(output) as folder:

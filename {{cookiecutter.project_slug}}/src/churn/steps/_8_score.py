@@ -27,7 +27,7 @@ def score(bundle: Path, features: Path, valid: Path, output: Path, *, gate: Scor
     day, customers = current_customers(features, sealed.model.features)
     allowed, barred = gate.allowed(customers["customer_id"], valid)
     left_out = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in barred.items())
-    if not allowed.any():
+    if not allowed.any():  # write_scores needs a first part
         raise Refused(
             f"Nobody to score at {day}: {len(customers):,} current customers, all barred "
             f"({left_out})."

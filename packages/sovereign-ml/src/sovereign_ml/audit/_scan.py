@@ -194,6 +194,7 @@ def project_files(root: Path) -> list[Path]:
 
     Settings such as .env are ignored by git, but they count.
     """
+    # A link is not followed, but the report lists it among what was not read.
     tracked = set(committed(root, symlinks=True)) if (root / ".git").exists() else set()
     return sorted(tracked | set(_walk(root, root)))
 

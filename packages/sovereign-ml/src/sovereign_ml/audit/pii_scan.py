@@ -154,6 +154,7 @@ def bucket(count: int) -> tuple[str, int]:
 
     2,576 is ``("1,000-9,999", 1000)``.
     """
+    # The exact number of so few people could point to one of them.
     if count < 10:
         return "0-9", 0
     low = 10 ** (len(str(count)) - 1)

@@ -40,5 +40,6 @@ def sarif_log(
 
 def physical_location(file: str, line: int = 1) -> dict[str, Any]:
     """Return the location of a line in a file, relative to the root of the repository."""
+    # SARIF counts lines from 1, and a finding about a whole file has the line 0.
     place = {"artifactLocation": {"uri": file}, "region": {"startLine": max(1, line)}}
     return {"physicalLocation": place}

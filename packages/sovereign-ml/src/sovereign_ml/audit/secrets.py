@@ -255,6 +255,7 @@ def _is_mixed(value: str) -> bool:
 
 
 def _is_waived(line: str) -> bool:
+    # Few lines have a waiver, so its parser is imported only for them.
     if "audit-waiver" not in line:
         return False
     from sovereign_ml.audit._policy import LineWaiver, line_waiver
@@ -296,8 +297,10 @@ def _texts(root: Path, exclude: Iterable[str]) -> Iterator[tuple[str, str | None
 
 
 def _listed(root: Path) -> list[str]:
+    # Without -z git puts unusual names into quotes.
     options = ("-z", "--cached", "--others", "--exclude-standard")
     try:
+        # A name may be any bytes, and only exactly these open the file.
         names = git.ask(root, "ls-files", *options, errors="surrogateescape")
     except GitError as error:
         raise Misuse(

@@ -50,6 +50,7 @@ def read_record(text: str) -> dict[str, str]:
         algorithm, _, value = row[1].partition("=")
         if row[1] and algorithm != "sha256":
             raise ValueError(f"RECORD names {row[0]} by {algorithm}, not by sha256")
+        # RECORD writes base64 without its padding (PEP 427).
         files[row[0]] = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
     return files
 
@@ -180,6 +181,7 @@ def _import_problems(library: Distribution) -> list[str]:
     """Return the modules of the library that were imported from somewhere else (PYTHONPATH)."""
     root, resolved = _root(library), _resolver()
     lines = []
+    # A copy, because another thread may import something meanwhile.
     for name, module in sorted(sys.modules.copy().items()):
         file = getattr(module, "__file__", None)
         if name.split(".")[0] == "sovereign_ml" and file:

@@ -113,6 +113,7 @@ def _score_reasons(
     if not profile["score"] or not profile["features"] or not (bundle / MANIFEST).is_file():
         return []
     sealed = read_bundle(bundle)
+    # Times are ISO text in these rows, which sorts like time.
     newest = max(profile["features"], key=lambda row: str(row.get("event_timestamp")))
     return access_report.explained(
         Explainer(sealed.model, sealed.contract, sealed.policy), newest, texts

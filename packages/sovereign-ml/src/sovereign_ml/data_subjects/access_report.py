@@ -176,6 +176,7 @@ def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) ->
 def languages(card: Card) -> list[str]:
     """Return the languages of the notice as two small letters, where they are written so."""
     answer = card.answers.notice.languages
+    # The texts know languages and no countries: de-AT is read as de.
     return [] if is_open(answer) else [name.strip().casefold()[:2] for name in answer]
 
 
@@ -201,6 +202,7 @@ def _decision(
 ) -> DecisionHeld:
     body: Row = json.loads(entry.body or "{}")
     reference, inputs = body["bundle"], body.get("features") or {}
+    # Many decisions share a model, and reading one from the log takes long.
     if reference not in explainers:
         explainers[reference] = explainer_of(log, reference)
     explainer = explainers[reference]

@@ -50,6 +50,7 @@ class ErasureProcedure:
     def begin(self, people: Sequence[str], reference: str, notes: dict[str, Any]) -> Journal:
         """Write the request down durably. From here on some run will finish it."""
         now = datetime.now(UTC)
+        # Two erasures may begin in the same second.
         name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         journal = Journal(
             id=name, reference=reference, people=sorted(set(people)), started_at=now, notes=notes

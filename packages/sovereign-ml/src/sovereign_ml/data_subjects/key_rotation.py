@@ -57,6 +57,7 @@ def rotate(
         new = read_or_make_keys(path)[0]
     except ValueError as error:
         raise Misuse(str(error)) from None
+    # A repeated run meets the new key among those in use already.
     former = [key for key in present if key != new]
     # The mapping of former pseudonyms to new ones only lives in this process.
     ids = stores.source.files.customer_ids()
@@ -69,6 +70,7 @@ def rotate(
     # The raw data comes before the key file: a run killed in between can be repeated.
     corrected = corrections.rename(stores.artifacts.raw, names)
     target = key_file if in_use else path
+    # The former keys stay, because old files and tombstones know people by them.
     write_durably(target, "".join(f"{key.hex()}\n" for key in (new, *former)), mode=0o600)
     if in_use and not file:
         path.unlink()

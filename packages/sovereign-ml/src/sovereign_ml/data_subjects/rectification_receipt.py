@@ -152,6 +152,7 @@ def _replace(
     # The log stores this body instead if the person has objected in the meantime.
     refused, waits = json.dumps(head | {"outcome": "objected"}), decided.outcome == "pending_review"
     decision = Draft("decision", new, subject, json.dumps(content), refused, waits)
+    # One transaction: a crash between the two would leave the old decision without its note.
     log.append([decision, rectification(old, subject, text, corrected_by=new)])
     return Again(
         old=old,

@@ -93,6 +93,7 @@ class OldFiles(Keeping):
     def expire(self, due: Sequence[Due]) -> None:
         """Delete the files."""
         for item in due:
+            # A run that was killed may have deleted it.
             self._path(item).unlink(missing_ok=True)
 
 
@@ -143,6 +144,7 @@ class NotebookOutputs(Keeping):
             for cell in notebook["cells"]:
                 if "outputs" in cell:
                     cell.update(outputs=[], execution_count=None)
+            # Jupyter writes this indent too, so git shows the outputs as the only change.
             write_durably(
                 self._path(item), json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
             )
@@ -246,6 +248,7 @@ def _named_day(folder: Path) -> date | None:
 
 
 def _stamp(moment: datetime) -> str:
+    # The log compares its times as text, so this must have their form.
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

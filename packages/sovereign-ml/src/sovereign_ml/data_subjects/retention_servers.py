@@ -137,6 +137,7 @@ class FeastRows(Keeping):
             path = Path(folder) / "object"
             for version in objects.versions(f"feast/{self.project}/"):
                 if (
+                    # Older versions end as a whole, by `BucketVersions`.
                     version.latest
                     and not version.marker
                     and objects.fetch(version.key, version.id, path)
@@ -230,5 +231,6 @@ class PublishedFeatures(Keeping):
             return []
         rows = pd.read_parquet(path, columns=[KEY, AS_OF])
         newest = rows.groupby(KEY)[AS_OF].max()
+        # Snapshots have times in UTC without a zone, which pandas compares with no others.
         names = newest[newest < pd.Timestamp(before).tz_localize(None)].index
         return sorted(hopsworks.look_up(self.server, list(names)))

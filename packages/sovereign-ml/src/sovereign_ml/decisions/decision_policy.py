@@ -100,6 +100,7 @@ class DecisionPolicy(BundleModel):
         starts = {each.from_band: name for name, each in self.choices.items() if each.from_band}
         suggested = [starts[name] for name in self.names if name in starts]
         begins = [self.names.index(name) for name in self.names if name in starts]
+        # A band at which no outcome begins has that of the band below it.
         return tuple(suggested[bisect_right(begins, i) - 1] for i in range(len(self.names)))
 
     @cached_property

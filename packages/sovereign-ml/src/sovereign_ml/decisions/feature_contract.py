@@ -115,6 +115,7 @@ class FeatureContract(BundleModel):
     def shared_windows(self) -> tuple[tuple[str, ...], ...]:
         """Return groups of features that look at the same events, those of one window."""
         windows = [w for link in self.links if isinstance(link, Since) for w in link.windows]
+        # A dict and not a set, so that the groups keep the order of the contract.
         days = dict.fromkeys(window.days for window in windows)
         groups = [tuple(dict.fromkeys(w.feature for w in windows if w.days == d)) for d in days]
         return tuple(names for names in groups if len(names) > 1)

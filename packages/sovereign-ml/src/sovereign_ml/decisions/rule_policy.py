@@ -19,6 +19,7 @@ class RulePolicy(BaseModel):
     def _of_its_own_type(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse "0.9" and true for a number: nobody reads them as the number that they would become."""
         default = cls.model_fields[info.field_name or ""].default
+        # In Python a bool is an int too, and pydantic reads "0.9" as a number.
         if isinstance(default, int | float) and not (
             isinstance(value, int | float) and not isinstance(value, bool)
         ):

@@ -58,6 +58,7 @@ def pack(folder: Path) -> bytes:
     """
     buffer = io.BytesIO()
     with (
+        # gzip writes the time into its header, so equal folders would differ without mtime=0.
         gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w") as tar,
     ):

@@ -54,6 +54,7 @@ def deploy(
     url, change = shipment.url, planned_change(shipment, releases)
     for line in shipment.staged.listing():
         say(line)
+    # Before the project is linked, so that a refused folder leaves nothing at the platform.
     if problems := check_staged(shipment.staged.folder):
         raise DeployError(
             "the staged folder may not be sent:\n"
@@ -63,6 +64,7 @@ def deploy(
     # The CLI reads the project from the folder that it sends.
     write_link(shipment.staged.folder / link.name, project)
     apply_change(api, project.id, change, say)
+    # After the variables, because a service gets them only when it starts.
     deployment = upload(api, project, shipment, clock.timeout_s, say)
     running = wait_until_running(
         api, project.id, deployment, clock=clock, say=say, hidden=shipment.secrets.values()

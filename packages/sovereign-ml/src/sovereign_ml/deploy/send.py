@@ -173,6 +173,7 @@ def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> No
         # The CLI must not wait for an answer that nobody gives.
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        # One stream, because a second pipe that nobody reads could fill up and block the CLI.
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:

@@ -25,6 +25,7 @@ def smoke_test(url: str, *, timeout_s: float, sleep: Callable[[float], None]) ->
             return f"{url}/readyz answered {readiness} for {timeout_s:.0f} s, 200 is needed"
         sleep(STEP_S)
         waited, readiness = waited + STEP_S, _status(url, "GET", "/readyz")
+    # An empty object fits no contract, so even an open service decides about nobody.
     stranger = _status(url, "POST", "/v1/score", "{}")
     if stranger == "401":
         return ""

@@ -82,6 +82,7 @@ class SotaApi:
         try:
             self._http.send("DELETE", f"/v1/projects/{project}/envs/{quote(key, safe='')}")
         except SotaError as error:
+            # A command that is repeated meets a variable that is removed already.
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
 

@@ -103,6 +103,7 @@ class Transport:
             with self._http.stream("GET", url, headers=headers) as stream:
                 if stream.is_success:
                     yield from stream.iter_lines()
+        # The stream shows progress alone. The list of deployments tells the outcome.
         except httpx.HTTPError:
             return
 

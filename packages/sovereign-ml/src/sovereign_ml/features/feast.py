@@ -59,6 +59,7 @@ def open_store(folder: Path, stores: FeatureStores) -> Any:
         registry=feast_stores.registry(folder, stores),
         offline_store=feast_stores.offline(stores),
         online_store=feast_stores.online(folder, stores),
+        # Erasure makes keys of this version itself, to delete rows without importing Feast.
         entity_key_serialization_version=3,
         # Otherwise all values are protocol buffers in memory at once, a kilobyte for each customer.
         materialization={"online_write_batch_size": ONLINE_AT_ONCE},
@@ -163,6 +164,8 @@ def online(store: Any, customers: list[str]) -> pd.DataFrame:
 def materialise(store: Any, as_of: datetime) -> None:
     """Put the snapshot of the day ``as_of`` (UTC midnight) into the online store."""
     end = as_of.replace(tzinfo=UTC)
+    # Cut-offs are at midnight, so a span of one hour holds the rows of one snapshot.
     start = end - timedelta(hours=1)
+    # Feast prints its progress on both streams.
     with chdir(store.repo_path), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         store.materialize(start_date=start, end_date=end, feature_views=[VIEW])

@@ -166,6 +166,7 @@ class AsofJob(RetrievalJob):  # type: ignore[misc]
             source = f"({self._entities})"
         else:
             connection.register("given", self._entities)
+        # A time without a zone is read as UTC, which is the zone of this connection.
         utc = f"* REPLACE (CAST({TIME} AS TIMESTAMPTZ) AS {TIME})"
         connection.execute(f"CREATE VIEW entities AS SELECT {utc} FROM {source}")  # noqa: S608
         return connection

@@ -79,6 +79,7 @@ def _postgres(address: PostgresAddress) -> dict[str, Any]:
         "database": given.get("dbname", ""),
         "user": given.get("user", ""),
         "password": given.get("password", ""),
+        # The address holds a password, so TLS is the default.
         "sslmode": given.get("sslmode", "require"),
     }
 
@@ -126,6 +127,7 @@ def alone(stores: FeatureStores) -> Iterator[None]:
     ):
         connection.execute(f"SET lock_timeout = '{WAIT_MINUTES}min'")
         try:
+            # An advisory lock is a number, so the name of the project is hashed.
             connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [f"feast {stores.project}"])
         except psycopg.errors.LockNotAvailable:
             raise Refused(

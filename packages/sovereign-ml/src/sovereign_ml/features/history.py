@@ -179,6 +179,7 @@ def with_all_features(
     zone = rows["event_timestamp"].dt.tz
     computed["event_timestamp"] = computed["event_timestamp"].dt.tz_localize(zone)
     keys = ["customer_id", "event_timestamp"]
+    # A customer twice at one cut-off would multiply rows without an error.
     whole: pd.DataFrame = rows.merge(
         computed[[*keys, *lacking]], on=keys, how="left", validate="one_to_one"
     )

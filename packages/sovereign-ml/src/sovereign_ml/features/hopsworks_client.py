@@ -146,6 +146,7 @@ def main() -> None:
         text = " ".join(str(error).split()) or type(error).__name__
         content = {"error": f"Hopsworks at {job['host']}: {_explained(error, text)}"}
     path = Path(sys.argv[1])
+    # The caller takes a file without its whole content for an answer, so it appears at once.
     path.with_suffix(".part").write_text(json.dumps(content), encoding="utf-8")
     path.with_suffix(".part").replace(path)
 

@@ -91,6 +91,7 @@ def _offline(store: Any, customers: list[str], current: str) -> pd.DataFrame:
 
     when = pd.Timestamp(datetime.fromisoformat(current), tz="UTC")
     entities = pd.DataFrame({"customer_id": customers, "event_timestamp": when})
+    # A join returns rows in any order, and the values are compared by position.
     return feast.historical(store, entities).set_index("customer_id").loc[customers]
 
 

@@ -18,6 +18,7 @@ _S3 = {"s3", "s3a", "s3n"}
 _TRACKED = {"models", "runs", "mlflow-artifacts"}
 _LOCAL_SUFFIXES = (".localhost", ".svc", ".local", ".localdomain", ".lan", ".home.arpa")
 _THIS_MACHINE = ("", "localhost", "host.docker.internal", "host.containers.internal")
+# At this address clouds hand credentials to every program of a machine.
 _METADATA = ipaddress.ip_address("169.254.169.254")
 # Private networks (RFC 1918) and unique local addresses (RFC 4193).
 _PRIVATE = tuple(
@@ -83,6 +84,7 @@ def classify_image(reference: str) -> Classification:
     """Classify a container image by its registry. Without one it is pulled from docker.io."""
     name = reference.removeprefix("docker://").removeprefix("oci://")
     first, slash, _ = name.partition("/")
+    # Docker reads the first part as a registry only with a dot, with a port, or as localhost.
     has_registry = bool(slash) and (re.search(r"[.:]", first) is not None or first == "localhost")
     return replace(classify(first if has_registry else "docker.io"), address=reference)
 

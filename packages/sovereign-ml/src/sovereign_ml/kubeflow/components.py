@@ -35,6 +35,7 @@ def of_step(step: Step) -> Any:
     )
     # kfp asks inspect for the source, and inspect asks linecache.
     name = f"<component {step.number} {step.verb}>"
+    # Without a time of change, linecache does not look for a file of that name.
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     scope: dict[str, Any] = {"Dataset": Dataset, "Input": Input, "Output": Output}
     exec(compile(text, name, "exec"), scope)  # noqa: S102  the text above, from our own table

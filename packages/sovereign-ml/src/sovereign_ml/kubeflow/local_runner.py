@@ -32,6 +32,7 @@ def pipeline_of(
     try:
         module = project.module("pipeline")
     except ModuleNotFoundError as error:
+        # The file may be there, and a module that it imports may be missing.
         if error.name != f"{project.package}.pipeline":
             raise
         raise Misuse(
@@ -71,8 +72,10 @@ def run_locally(
     where.mkdir(parents=True)
     with _quiet(where / "log.txt"):
         local.init(
+            # An environment for each task would be filled from a package index.
             runner=local.SubprocessRunner(use_venv=False),
             pipeline_root=str(where),
+            # kfp's own error has no reason. `_reason` reads the one of the task from the log.
             raise_on_error=False,
         )
         pipeline_of(project, about, config, "flow", on_cluster=False)()

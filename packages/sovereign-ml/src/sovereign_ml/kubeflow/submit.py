@@ -99,6 +99,7 @@ def schedule(
                     experiment.experiment_id,
                     name,
                     cron_expression=cron,
+                    # Two runs at the same time would write to the same stores.
                     max_concurrency=1,
                     # Runs that an outage left out would all read the same data now.
                     no_catchup=True,
@@ -184,6 +185,7 @@ def _strings(node: Any, where: tuple[str, ...] = ("",)) -> Iterator[tuple[tuple[
 def _commit(root: Path, revision: str) -> str:
     try:
         commit = f"{revision}^{{commit}}"
+        # A revision that starts with a hyphen must not be read as an option.
         return git.ask(root, "rev-parse", "--verify", "--end-of-options", commit)
     except GitError as error:
         raise Misuse(
@@ -240,6 +242,7 @@ def _knock(host: str, token: str | None) -> None:
     # kfp's own client would try five times and print five tracebacks.
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
+        # trust_env=False, because a proxy of the environment would be handed the token.
         answer = httpx.get(
             f"{host.rstrip('/')}/apis/v2beta1/healthz", headers=headers, timeout=10, trust_env=False
         )

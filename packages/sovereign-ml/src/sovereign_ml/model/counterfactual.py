@@ -59,6 +59,7 @@ class Finder:
         self._policy = policy
         self._moves = Moves(model, contract)
         ends = np.asarray(policy.thresholds)
+        # In log-odds, because there the parts of a score add up.
         self._thresholds = np.log(ends / (1 - ends))
 
     def find(self, row: Row) -> Counterfactual | None:
@@ -174,6 +175,7 @@ def _step(row: Row, move: Move, chosen: int) -> Step:
 
 def _strongest(move: Move, sign: int) -> tuple[float, Move, int]:
     gain = sign * move.gain
+    # A curve may be level at its best, and the nearest value of that stretch is the one to tell.
     most = np.flatnonzero(gain == gain.max())
     return float(gain.max()), move, int(most[np.argmin(move.distance[most])])
 

@@ -139,6 +139,7 @@ class Moves:
                 over, under = (
                     values.get(part, _number(row, part)) for part in (ratio.over, ratio.under)
                 )
+                # A ratio over zero is infinite, and `_consistent` leaves such a candidate out.
                 with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                     values[ratio.feature] = np.divide(over, under)
         return values
@@ -214,6 +215,7 @@ class Moves:
     def _distance(self, row: Row, name: str, column: NDArray[Any]) -> Floats:
         part = self._parts[name]
         if isinstance(part, Levels):
+            # Categories have no axis: any other one counts like the whole range of a number.
             return np.ones(len(column))
         scale = TRANSFORMS[part.transform]
         low, high, now = scale(np.array([part.knots[0], part.knots[-1], _number(row, name)]))
@@ -236,6 +238,7 @@ def _kind(part: Curve | Levels) -> type:
 
 
 def _steps(low: float, high: float, step: float) -> NDArray[np.float64]:
+    # Multiples of 0.01 are not exact as floats, and these values are shown to people.
     return np.round(np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step, 2)
 
 

@@ -131,12 +131,14 @@ def _undominated(gain: Floats, size: Floats) -> NDArray[np.intp]:
 
     The smallest comes first. A way without gain does not count.
     """
+    # Of equal sizes the largest gain comes first, so that it dominates the others.
     order = np.lexsort((-gain, size))
     before = np.maximum.accumulate(np.concatenate([[0.0], gain[order][:-1]]))
     return order[gain[order] > before]
 
 
 def _cheapest(first: Front, second: Front, need: float) -> Combination | None:
+    # Size rises with gain along a front, so the first partner that is enough is the smallest.
     partner = np.searchsorted(second.gain, need - first.gain, side="left")
     able = np.flatnonzero(partner < len(second.gain))
     if not able.size:

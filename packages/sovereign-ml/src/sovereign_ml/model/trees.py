@@ -283,6 +283,7 @@ class _Limits(NamedTuple):
     low: float = -np.inf
     high: float = np.inf
     takes_missing: bool = True
+    # All bits of -1 are set, so every code passes until a split takes one out.
     allowed: int = -1
     share: float = 1.0
 
@@ -300,6 +301,7 @@ def _paths(tree: Tree, numbers: int) -> Iterator[tuple[float, dict[int, _Limits]
             yield tree.value[node], path
             continue
         limits, parts = path.get(feature, _Limits()), (tree.left[node], tree.right[node])
+        # The rows of the children and not of the node, so that the two shares add up to 1.
         total = sum(tree.covered[child] for child in parts)
         for child, is_left in zip(parts, (True, False), strict=True):
             share = limits.share * tree.covered[child] / total

@@ -95,11 +95,13 @@ def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> 
         same = record.model_version == version
         if record.ended is None and record.rule in holding and record.opened <= day:
             _write(root, record.model_copy(update={"ended": day}))
+        # An answer about another version says nothing about this one.
         if same and record.quiet_on(day):
             quiet.add(record.rule)
     for rule in alarms.keys() - quiet:
         state = alarms[rule]
         record = AlarmRecord(
+            # Day and rule alone, so that a repeated run writes the same file.
             id=f"A-{day}-{rule}",
             rule=rule,
             kind=state.kind,

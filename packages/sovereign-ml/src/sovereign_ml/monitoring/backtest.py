@@ -71,6 +71,7 @@ class BacktestReport(BaseModel):
     @property
     def twice(self) -> int:
         """Return the number of alarms: the same rule was broken on two runs in a row."""
+        # The second list is one shorter, so the lengths differ on purpose.
         pairs = zip(self.runs, self.runs[1:], strict=False)
         return sum(bool(earlier.broken.keys() & later.broken.keys()) for earlier, later in pairs)
 
@@ -127,10 +128,12 @@ def backtest(
 
 
 def _reference(sealed: Bundle, rows: pd.DataFrame) -> Reference:
+    # The rules about data read neither outcomes nor groups.
     return reference_of(sealed.model, rows, 0.0, {}, {})
 
 
 def _compare(sealed: Bundle, rows: pd.DataFrame, reference: Reference, age: float) -> Any:
+    # The distance compares quantiles one by one, so both sides need equally many.
     now = profile(sealed.model, rows, reference.limits, points=len(reference.log_odds))
     return compare(now, reference, age)
 

@@ -65,6 +65,7 @@ def uplift(churned: Floats, score: Floats, control: Flags) -> Uplift:
     """Return the churn of the control group less that of the treated, from arrays of shape (n,)."""
     theta = _slope(churned, score, control)
     difference, low, high = _difference(churned, control)
+    # Centred, so that the adjustment leaves the mean over all people where it was.
     adjusted = _difference(churned - theta * (score - score.mean()), control)
     return Uplift(
         treated=int((~control).sum()),
@@ -152,6 +153,7 @@ def is_control(key: bytes, campaign: str, customer: str, share: float) -> bool:
     """
     # Each campaign has its own key, so that nobody is always in the control group.
     own = hmac.digest(key, b"campaign " + campaign.encode(), "sha256")
+    # Eight bytes of the hash are a uniform number below 2**64.
     drawn = int.from_bytes(hmac.digest(own, customer.encode(), "sha256")[:8], "big")
     return drawn < share * 2**64
 

@@ -41,6 +41,7 @@ def metrics_text(report: MonitorReport) -> str:
     """Return the report in Prometheus' text format, without a person or a group in any label."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+    # The default registry would add figures of this process.
     registry = CollectorRegistry()
     gauges: dict[str, Gauge] = {}
     for name, labels, value in _samples(report):
@@ -85,6 +86,7 @@ def send(
         thread.start()
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
+    # A copy, because a thread that is late may still change the dictionary.
     return [f"[monitor.alarm] {name}: {reason}" for name, reason in tuple(failed.items())]
 
 
@@ -175,6 +177,7 @@ def _mail(report: MonitorReport, settings: AlarmSettings, project: str, password
     end = "Look at monitor.html of that day, then answer with `churn monitor answer`."
     message.set_content("\n".join(["Alarms that nobody answered:", *lines, "", end]))
     with smtplib.SMTP(host, int(port), timeout=DEADLINE_S) as server:
+        # Without a context smtplib checks no certificate.
         server.starttls(context=ssl.create_default_context())
         if password:
             server.login(sender, password)

@@ -78,6 +78,7 @@ def compare(now: PopulationProfile, then: Reference, age_days: float) -> Compari
 
 def nobody(then: Reference, age_days: float) -> Comparison:
     """Return the comparison for a day without any customer, as after a feed that stopped."""
+    # Zeros, because the report is JSON without NaN. `judge` says that nothing was measured.
     unchanged = FeatureChange(shift=0, mean=0, missing=0, beyond=0, unseen=0)
     return Comparison(
         customers=0,

@@ -74,9 +74,11 @@ def read_decisions(
             return None
         end = f"{as_of:%Y-%m-%dT%H:%M:%S}"
         begin = f"{as_of - timedelta(days=window_days):%Y-%m-%dT%H:%M:%S}"
+        # One snapshot, or a review written in between would fit only one of the two tables.
         with log.snapshot() as tables:
             waiting = {row[1] for row in tables.open_reviews}
             entries = (Entry(*row) for row in tables.entries)
+            # Times in the log are ISO texts in UTC, which sort like times.
             return _table(
                 (entry for entry in entries if entry.at < end), begin, as_of, waiting, with_features
             )

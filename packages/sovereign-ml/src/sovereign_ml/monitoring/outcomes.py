@@ -85,6 +85,7 @@ def first_of_each(rows: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
     """Return the first decision of each person and horizon, so that an outcome counts once."""
     chosen: list[int] = []
     last: dict[Any, Any] = {}
+    # Of two decisions at the same time, the first one in the log counts.
     ordered = rows.sort_values("event_timestamp", kind="stable")
     window = timedelta(days=horizon_days)
     pairs = zip(ordered.index, ordered["customer_id"], ordered["event_timestamp"], strict=True)
@@ -124,6 +125,7 @@ def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None
         n=len(y),
         expected=float(score.mean()),
         observed=float(y.mean()),
+        # A fixed seed, so that a repeated report shows the same interval.
         figures=bootstrap.intervals(y, measure, RESAMPLES, seed=7),
     )
 
@@ -131,6 +133,7 @@ def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None
 def by_week(rows: pd.DataFrame) -> list[Cohort]:
     """Return observed and expected rates by week of decision. ``churned`` may be NaN."""
     cohorts = []
+    # W-SUN ends a week on Sunday, so it starts on Monday as in ISO 8601.
     weeks = rows["event_timestamp"].dt.to_period("W-SUN").dt.start_time
     for week, part in rows.groupby(weeks):
         over = part[part["churned"].notna()]

@@ -54,6 +54,7 @@ def page(
             for name, change in shifts[:PICTURES]
             if today and change.shift
         ],
+        # A progress bar needs a maximum above zero, also where nothing shifted.
         largest=max(change.shift for _, change in shifts) or 1.0,
     )
 

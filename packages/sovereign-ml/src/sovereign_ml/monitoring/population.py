@@ -87,6 +87,7 @@ def usual_range(model: Scorecard, rows: pd.DataFrame) -> dict[str, float]:
     """Return the end of each number's usual range: a multiple of its 99th percentile."""
     ends = {}
     for part in model.numeric:
+        # A net amount below zero can be out of range as well.
         sizes = np.abs(rows[part.name].dropna().to_numpy(dtype=float))
         if len(sizes):
             ends[part.name] = round(BEYOND * float(np.quantile(sizes, 0.99)), 6)

@@ -50,7 +50,9 @@ class EDetector:
             # Each factor has an expectation of 1 at most while the gap is within the tolerance.
             factors = 1 + STAKE * (sign * gap - self.tolerance)
             evidence = float(np.log(factors).sum())
+            # log(1 + sum): the Shiryaev-Roberts sum also allows that the change begins right now.
             self._log[place] = float(np.logaddexp(0.0, self._log[place])) + evidence
+        # A float cannot hold exp(710).
         more, fewer = (float(np.exp(min(value, 700.0))) for value in self._log)
         expected, observed = float(predicted.mean()), float(churned.mean())
         self.looks.append(Look(day, len(gap), expected, observed, more, fewer))

@@ -100,11 +100,13 @@ class Watch:
         if current.empty:
             comparison = nobody(reference, age_days)
         else:
+            # The distance compares quantiles one by one, so both sides need equally many.
             today = profile(sealed.model, current, limits, points=len(reference.log_odds))
             comparison = compare(today, reference, age_days)
         table = self._logged(past, end)
         rows, source = self._decided(past, sealed, reference, table)
         matured = rows[rows["churned"].notna()]
+        # An offer may have kept a person, so only the others show whether the score was right.
         untreated = rows[~rows["treated"]]
         detector, alarmed_on = outcomes.watch_rates(
             untreated, settings.features.horizon_days, settings.monitor
@@ -117,6 +119,7 @@ class Watch:
         gaps = self._gaps(matured, sealed.policy)
         last = detector.looks[-1].day if detector.looks else ""
         newest = newest_report(settings.root)
+        # A run that is repeated must not take its own report for that of an earlier day.
         earlier = (report.states for report in reports(settings.root) if report.day < day)
         states = judge(
             day,
@@ -132,6 +135,7 @@ class Watch:
             limits=settings.monitor,
             gate=settings.register_,
             catch_rate=settings.card.policy.review_min_catch_rate,
+            # Each report is a file to read, and no rule looks further back.
             before=list(islice(earlier, settings.monitor.in_a_row)),
         )
         # A report on an earlier day, made again, must not open the alarms of that day once more.
@@ -240,6 +244,7 @@ class Watch:
         """Return one decision per person and horizon, with ``churned`` (or NaN) and ``treated``."""
         horizon = self.settings.features.horizon_days
         if table is not None:
+            # Decisions of an earlier version say nothing about this one.
             in_use = f"{sealed.manifest.name} {sealed.manifest.version}"
             rows = table.rows[table.rows["model_version"] == in_use]
             rows = outcomes.first_of_each(rows, horizon)
@@ -271,6 +276,7 @@ class Watch:
                 churned, score = (part[name].to_numpy(dtype=float) for name in ("churned", "score"))
                 figures = outcomes.realised(who, churned, score)
                 groups += [figures] if figures else []
+        # The gate judges the first entry, so the treated alone must not take its place.
         return groups if groups and groups[0].who == "untreated" else []
 
     def _gaps(self, matured: pd.DataFrame, policy: DecisionPolicy) -> list[list[dict[str, Any]]]:
@@ -280,6 +286,7 @@ class Watch:
         newest = matured["event_timestamp"].max()
         horizon = self.settings.features.horizon_days
         age = (newest - matured["event_timestamp"]) // timedelta(days=horizon)
+        # The lowest band has no threshold, so the list is one shorter than the names.
         threshold = policy.thresholds[policy.names.index(policy.action_band) - 1]
         batches = []
         for _, part in matured.groupby(age):

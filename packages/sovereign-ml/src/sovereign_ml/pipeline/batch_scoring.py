@@ -242,6 +242,7 @@ def _check_age(bundle: Bundle, rows: pa.Table | SnapshotRows, *, old_features: b
     now, most = datetime.now(UTC), bundle.policy.max_feature_age_days
     ends = pc.min_max(rows[DATE])
     oldest, newest = (freshness.read_time(str(ends[end].as_py())) for end in ("min", "max"))
+    # A row from the future is never too old, so the age alone would let it pass.
     if freshness.too_early(newest, now):
         raise Refused(
             f"Nobody is scored: the features are dated {newest:%Y-%m-%d}, and today is "
@@ -281,6 +282,7 @@ def _scores(bundle: Bundle, rows: pa.RecordBatch) -> pa.RecordBatch:
 
 def _columns(model: Scorecard, rows: pa.RecordBatch) -> dict[str, Any]:
     """Return the scorecard's view of ``rows``: raw values by feature."""
+    # A column with nulls cannot be viewed without a copy. The copy has NaN in their place.
     numbers = {part.name: rows[part.name].to_numpy(zero_copy_only=False) for part in model.numeric}
     return numbers | {part.name: _coded(rows[part.name]) for part in model.categorical}
 
@@ -293,6 +295,7 @@ def _coded(column: pa.Array) -> Coded:
 def _named(codes: NDArray[Any], names: Any) -> pa.DictionaryArray:
     import pyarrow as pa
 
+    # Two bytes a row: the texts of reasons are long and stand in the column once.
     return pa.DictionaryArray.from_arrays(
         pa.array(codes.astype(np.int16)), pa.array(names, pa.string())
     )

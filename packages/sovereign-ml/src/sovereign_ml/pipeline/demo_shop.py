@@ -34,6 +34,7 @@ CATEGORIES = (
     "wine",
 )
 COUNTRIES = ("DE", "FR", "NL", "AT", "PL", "SE")
+# The inverse of the rates in the template's config.toml, so that amounts come back as EUR.
 CURRENCY = {"PL": ("PLN", 1 / 0.235), "SE": ("SEK", 1 / 0.088)}
 
 
@@ -78,6 +79,7 @@ def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.
     n = len(customers)
     rate = rng.gamma(1.1, 1 / 22, n)  # purchases a day while alive
     birth = rng.uniform(0, days * 0.8, n)
+    # An exponential lifetime with a gamma distributed rate is the Pareto part of Pareto/NBD.
     alive = np.minimum(rng.exponential(1 / rng.gamma(1.2, 1 / 250, n)), days - birth)
     orders = rng.poisson(rate * alive) + 1
     who = np.repeat(np.arange(n), orders)
@@ -85,12 +87,14 @@ def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.
     day = birth[who] + rng.random(len(who)) * alive[who]
     day[first] = birth  # the first purchase makes somebody a customer
     season = 0.8 + 0.2 * np.cos(2 * np.pi * (day - days + 190) / 365.25)
+    # A first order stays in any season, or its customer would have no order at all.
     in_season = (rng.random(len(who)) < season) | np.isin(np.arange(len(who)), first)
     who, day = who[in_season], day[in_season]
     lines = rng.geometric(0.6, len(who))
     who, day = np.repeat(who, lines), np.repeat(day, lines)
     value = np.exp(rng.normal(3.1, 0.5, n))
     amount = np.round(value[who] * np.exp(rng.normal(0, 0.6, len(who))), 2)
+    # Returns are 4% of the lines, the mean of this beta. Each customer has an own share of them.
     amount *= np.where(rng.random(len(who)) < rng.beta(1, 24, n)[who], -1, 1)
     taste = rng.integers(0, len(CATEGORIES), n)
     category = np.where(
@@ -109,6 +113,7 @@ def _orders(rng: np.random.Generator, customers: pd.DataFrame, days: int) -> pd.
         {
             "order_line": np.arange(len(who)),
             "customer_id": customers["customer_id"].to_numpy()[who],
+            # Text as in an export, so that a run also tests how times are read.
             "ordered_at": np.datetime_as_string(start + seconds.astype("timedelta64[s]")),
             "amount": np.round(amount * [CURRENCY.get(c, ("EUR", 1))[1] for c in country], 2),
             "currency": [CURRENCY.get(c, ("EUR", 1))[0] for c in country],

@@ -112,6 +112,7 @@ class JudgedFile:
     def newest(self, column: str) -> str:
         """Return the last day (UTC) in a time ``column`` of the source, as 2026-06-30."""
         with closing(db.connect()) as connection:
+            # strftime writes the day of the session's zone.
             connection.execute("SET TimeZone = 'UTC'")
             ((day,),) = connection.execute(
                 f"SELECT strftime(max({db.quoted(column)}), '%Y-%m-%d') FROM read_parquet(?)",  # noqa: S608
@@ -122,6 +123,7 @@ class JudgedFile:
     def move_into(self, folder: Path) -> None:
         """Move the two files of rows into ``folder``."""
         for path in (self.valid, self.rejected):
+            # A rename is enough, because `judging` keeps the files beside the output, on one disk.
             path.rename(folder / path.name)
 
     def add(self, rows: pa.Table, checks: Sequence[Check]) -> tuple[pa.Table, pa.Table]:
@@ -137,6 +139,7 @@ class JudgedFile:
         rules = pa.array([strict[rule].name for rule in refused[~stays]], pa.string())
         self._sample(rejected, rules, strict)
         lost = _first_broken(lenient, len(rows))
+        # A rejected row counts once, although a protected value of it may be broken too.
         emptied = stays & (lost >= 0)
         names = pa.array([lenient[rule].name for rule in lost[emptied]], pa.string())
         self._sample(rows.filter(pa.array(emptied)), names, lenient)

@@ -55,6 +55,7 @@ def run_on(
     """
     writers = {other.writes: other.verb for other in project.steps}
     for noun, folder in zip(step.reads, inputs, strict=True):
+        # The pinned source has no step that writes it, so no command could be named.
         if noun in writers:
             need(folder, writers[noun])
     call(project.function(step), providers, inputs, output)
@@ -88,6 +89,7 @@ def arguments(function: Callable[..., None], providers: Provided) -> dict[str, A
         ) from None
     values = {}
     for name, parameter in inspect.signature(function).parameters.items():
+        # The positional ones are the paths of inputs and output.
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         kind: Any = hints.get(name)
@@ -134,6 +136,7 @@ def _parts(settings: Settings, project: Project) -> dict[type, Callable[[], Any]
     from sovereign_ml.pipeline.source import input_files, shop_may_be_old
 
     return {
+        # Made only when a step asks for it, because a step needs one or two of these.
         Intake: lambda: Intake(
             files=input_files(settings),
             gates=Gates(
@@ -199,6 +202,7 @@ def recall(root: Path, verb: str) -> dict[str, float]:
     """Return seconds and end of the last run of a step, empty if there is none."""
     try:
         content: dict[str, float] = json.loads(_log(root, verb).read_text(encoding="utf-8"))
+    # A duration is only shown, so a broken note of it must not stop anything.
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
     return content

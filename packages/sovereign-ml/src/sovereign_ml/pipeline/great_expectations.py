@@ -80,6 +80,7 @@ def run(
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    # A context of files would write a folder into the project.
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("memory").add_dataframe_asset("table")
@@ -92,6 +93,7 @@ def run(
         warnings.simplefilter("ignore")
         result = definition.run(
             batch_parameters={"dataframe": _prepared(table, columns)},
+            # The other formats name a sample of the failed rows, and rejection needs all of them.
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [ROW]},
         )
     return [_check(entry) for entry in result.results]
@@ -119,6 +121,7 @@ def _prepared(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
             frame[column.name] = values.astype("float64")
         if column.dtype == "integer" and pd.api.types.is_integer_dtype(values.dtype):
             frame[column.name] = values.astype("int64")
+    # Failed rows are named by a column, and no column of the input is sure to be unique.
     frame[ROW] = range(len(frame))
     return frame
 

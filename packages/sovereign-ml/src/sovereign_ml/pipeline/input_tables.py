@@ -99,6 +99,7 @@ class InputTables:
         """Mark erased people (Art. 17) and purchases past their retention period (Art. 5(1)(e))."""
         for connection in (self._connection, *(rows.connection for rows in self._events)):
             suppression.mark_expired(connection, self._gates.suppression)
+        # Event tables copy the marks of people from this database in `set_aside`.
         suppression.mark_erased(self._connection, self._gates.suppression)
 
     def mark_objectors(self) -> None:
@@ -129,6 +130,7 @@ class InputTables:
         connection = self._connection
         values = unusable.values(connection)
         problems = input_problems(connection, counts, match, self._config.checks)
+        # Without a kept row there is no span, and `input_problems` has told so already.
         if counts.kept:
             span = plausibility.history(connection)
             problems += [problem for rows in self._events for problem in rows.problems(span)]
@@ -224,6 +226,7 @@ def _add_names(
             "pseudonym": pa.array(pseudonyms(ids, key), pa.string()),
         }
     )
+    # A registered Arrow table is inserted at once. Parameters would be bound row by row.
     connection.register("names_", rows)
     connection.execute(f"INSERT INTO {table} FROM names_")
     connection.unregister("names_")
@@ -270,6 +273,7 @@ def _erased_found(connection: duckdb.DuckDBPyConnection, folder: Path, key: byte
     tables = ("transactions", "customers", "groups", *event_tables(folder))
     files = [str(folder / f"{name}.parquet") for name in tables]
     counted = connection.execute(
+        # The files have different columns in different places, and share the id alone.
         "SELECT count(DISTINCT customer_id) FROM read_parquet(?, union_by_name = true) "
         "WHERE customer_id IN (SELECT pseudonym FROM gone)",
         [files],

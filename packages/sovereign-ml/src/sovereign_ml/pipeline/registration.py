@@ -143,6 +143,7 @@ class Registration:
             raise Refused(
                 f"Not registered: model.json and contract.json do not fit. {' '.join(differences)}"
             )
+        # JSON may have lost digits or a category, so the model that was read is scored again.
         check_probes(bundle.model, probes)
 
     def register(
@@ -155,6 +156,7 @@ class Registration:
         gaps = {f"gap_{g['group']}_{g['metric']}": g["value"] for g in figures["fairness"]}
         values = {name: entry["value"] for name, entry in figures["model"].items()}
         library = card.facts.library
+        # From the card and not from this machine: the card names the library that judged it.
         judged_by = LibraryIdentity(
             library.version or "unknown",
             library.wheel_sha256,

@@ -80,6 +80,7 @@ class InputFiles:
             return sorted(f"{entry.rstrip('/')}/{p.relative_to(place)}" for p in inside) or [entry]
         if place.is_file() or not any(mark in entry for mark in "*?["):
             return [entry]
+        # Path.glob refuses absolute patterns, so the search starts at the root of the disk.
         top = Path(place.anchor)
         fitting = sorted(p for p in top.glob(str(place.relative_to(top))) if p.is_file())
         # A relative name stays relative, so that the pin is the same in every clone.
@@ -159,6 +160,7 @@ class InputFiles:
                     "the built-in shop has its own customers. Name a transactions file too "
                     "(DATA=path/to/transactions.csv), or leave customers at 'synthetic'."
                 )
+            # That setting changes no row, so it must not make every step run again.
             shop = config.synthetic.model_dump(exclude={"old_features"})
             return {"kind": SYNTHETIC, **shop, **self._pinned_tables({}, pinned)}
         if config.customers == SYNTHETIC:

@@ -44,6 +44,7 @@ def text(root: Path, project: Project) -> str:
     import yaml
 
     stages = {step.verb: _stage(step, root, project) for step in project.steps}
+    # DVC reads the folders from config.toml, so that they are written in one place.
     content = {"vars": ["config.toml:paths"], "stages": stages}
     return HEADER + yaml.safe_dump(content, sort_keys=False, width=100)
 
@@ -94,11 +95,13 @@ def with_imports(start: Sequence[Path], package: Path) -> set[Path]:
 
 def _imported(path: Path, package: Path) -> Iterator[Path]:
     """Yield the modules of the package that the file imports, at any depth of its code."""
+    # Parsed and not imported: an import runs the code, and misses imports inside functions.
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from package import features` may name a module or a value, so both are tried.
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             top, _, rest = name.partition(".")

@@ -96,6 +96,7 @@ def add(raw: Path, person: str, row: CorrectedRow, values: Mapping[str, str]) ->
             for name, value in values.items()
         ],
     )
+    # `replaced` gives the new file the mode of the old one, so there has to be one.
     path.touch()
     _write(connection, path)
 
@@ -240,4 +241,5 @@ def _here(raw: Path, versions: DataVersions, digest: str, target: Path) -> Path:
 
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
+        # DVC names files by MD5, and the remote is asked for the corrections under that name.
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -57,6 +57,7 @@ def fingerprint(location: LogLocation, pinned: Mapping[str, Any]) -> dict[str, s
         # already.
         return {name: pinned[name] for name in map(_key, BARS) if name in pinned}
     return {
+        # Sorted, because a set has no order, and hashed, because source.json is kept in git.
         _key(bar): hashlib.sha256("\n".join(sorted(people)).encode()).hexdigest()
         for bar, people in barred(location).items()
         if people

@@ -50,5 +50,6 @@ def mark(
     connection.execute(
         f"INSERT INTO people (customer_id, {', '.join(MARKS)}) SELECT customer_id, "  # noqa: S608
         f"{', '.join(str(mark == column) for mark in MARKS)} FROM barred "
+        # With a NULL in its list, NOT IN is never true, and nobody would be inserted.
         "WHERE customer_id NOT IN (SELECT customer_id FROM people WHERE customer_id IS NOT NULL)"
     )

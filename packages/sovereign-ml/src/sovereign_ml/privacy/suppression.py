@@ -37,6 +37,7 @@ def expired_before(files: SuppressionFiles) -> datetime | None:
     path = _expiry(files)
     if not path.is_file():
         return None
+    # The file is a sentence for readers of git, which ends with the moment.
     return datetime.fromisoformat(path.read_text(encoding="utf-8").split()[-1])
 
 

@@ -82,6 +82,7 @@ def write_durably(path: Path, text: str, *, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Flushed to disk before it replaces the old file, which a power failure would else empty.
     side = path.with_name(f".{path.name}.part")
+    # Created with its mode: with a chmod afterwards, others could read it for a moment.
     descriptor = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

@@ -124,6 +124,7 @@ class MlflowRegistry:
                 return ""
             with self._api() as api:
                 tags = api.get_model_version(self._name, version).tags
+            # The mark of uncommitted changes is no part of a name that git knows.
             return str(tags.get("git_commit", "")).removesuffix("-dirty")
         except RegistryError:
             return ""
@@ -147,6 +148,7 @@ class MlflowRegistry:
         try:
             yield mlflow.client(self._tracking)
         except Exception as error:
+            # Any error: those of HTTP and of the database reach this place too.
             where = self._tracking.uri
             raise RegistryError(
                 f"{where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"

@@ -29,6 +29,7 @@ def policy(
     """
     names = list(score.bands)
     bands = tuple(
+        # The end of a band is exclusive, and a score of exactly 1 needs a band too.
         Band(name=name, below=1.01 if name == names[-1] else limit)
         for name, limit in score.bands.items()
     )
@@ -43,6 +44,7 @@ def policy(
         max_feature_age_days=score.max_feature_age_days or horizon_days,
         outcomes=dict(outcomes or {}),
     )
+    # The version is the hash of everything else, so the same policy always has the same one.
     digest = hashlib.sha256(unversioned.model_dump_json().encode()).hexdigest()[:12]
     return unversioned.model_copy(update={"policy_version": digest})
 

@@ -24,6 +24,7 @@ def keep(tracking: Tracking, version: str, bundle: Path) -> None:
         run = api.get_model_version(name, version).run_id
         for file in (*read_manifest(bundle / MANIFEST).files, MANIFEST):
             api.log_artifact(run, str(bundle / file), _place(version))
+        # Last, so that a version with a seal has all files of its bundle.
         api.set_model_version_tag(name, version, mlflow.SEAL, _hash(bundle))
 
 

@@ -133,6 +133,7 @@ def _tree_with_record(root: Path) -> str:
     name = git.ask(root, "ls-files", "--full-name", "--", str(APPROVALS))
     blob = git.ask(root, "hash-object", "-w", "--", str(APPROVALS))
     with TemporaryDirectory() as folder:
+        # An index of its own, so that what the person has staged stays as it is.
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git.ask(root, "read-tree", "HEAD", extra=index)
         git.ask(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},{name}", extra=index)
@@ -211,6 +212,7 @@ def _signer(root: Path, commit: str, allowed: str) -> Signer | None:
     with TemporaryDirectory() as folder:
         keys = Path(folder) / "allowed_signers"
         keys.write_text(allowed, encoding="utf-8")
+        # NUL separates the fields, because a name may hold any other character.
         form = "--format=%G?%x00%GS%x00%GF%x00%GP%x00%an%x00%ae"
         trust = (*PROGRAMS, "-c", f"gpg.ssh.allowedSignersFile={keys}")
         try:

@@ -62,6 +62,7 @@ def backup(
             "pg_dump",
             address,
             "--format=custom",
+            # A restore would fail on roles that the other server does not have.
             "--no-owner",
             "--no-privileges",
             f"--file={folder / name}.dump",
@@ -80,6 +81,7 @@ def backup(
         "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "files": files,
     }
+    # Last, because a backup without its manifest counts as interrupted.
     write_json(folder / MANIFEST, manifest)
     return manifest
 
@@ -105,7 +107,9 @@ def restore(
             f"The bucket {storage.bucket} has {len(keys)} objects: restore into an empty bucket."
         )
     for name, address in databases.items():
+        # pg_restore connects to a database only where --dbname names one.
         target = make_conninfo(dbname=address.parameters.get("dbname", ""))
+        # One transaction, or a failure would leave a database that is not empty for a second try.
         options = ("--no-owner", "--no-privileges", "--single-transaction", f"--dbname={target}")
         _run("pg_restore", address, *options, f"{folder / name}.dump")
     for path in sorted((folder / "objects").rglob("*")):
@@ -198,4 +202,5 @@ def _newest(program: str) -> str:
     pg_dump refuses a server that is newer than itself.
     """
     paths = Path("/usr/lib/postgresql").glob(f"*/bin/{program}")
+    # Compared as numbers, because 9 sorts after 16 as text.
     return str(max(paths, key=lambda path: int(path.parts[4]), default=program))

@@ -33,6 +33,7 @@ def s3(storage: ObjectStorage) -> list[str]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, key = storage.bucket, f"churn-doctor-{secrets.token_hex(6)}"
+    # One attempt, because a person waits, and a server that answers at times is trouble too.
     api = bucket_api.client(storage, attempts=1)
     try:
         version = api.put_object(Bucket=bucket, Key=key, Body=b"probe").get("VersionId")
@@ -126,6 +127,7 @@ def mlflow(tracking: Tracking) -> list[str]:
         # The certificate was checked with this machine's trust store, so this uses it too.
         with httpx.Client(timeout=10, trust_env=False, verify=ssl.create_default_context()) as http:
             answer = http.get(address, auth=login)
+            # Asked without the password on purpose: it must be refused.
             open_to_all = http.get(address).status_code == httpx.codes.OK
     except httpx.HTTPError as error:
         raise Trouble(f"no answer from MLflow: {error}", "read the server's log") from None

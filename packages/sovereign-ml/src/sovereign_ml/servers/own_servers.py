@@ -116,6 +116,7 @@ def _auth_module(database: str) -> Any:
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "auth.ini"
+        # configparser takes a single % for the start of a reference.
         path.write_text(AUTH.format(database=database.replace("%", "%%")), encoding="utf-8")
         ENVIRONMENT["MLFLOW_AUTH_CONFIG_PATH"] = str(path)
         from mlflow.server import auth

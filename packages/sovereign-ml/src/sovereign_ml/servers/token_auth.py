@@ -64,6 +64,7 @@ def _password(header: bytes) -> bytes:
         return value.strip()
     if kind.lower() == b"basic":
         try:
+            # The first colon ends the user name, and a password may hold more of them (RFC 7617).
             return base64.b64decode(value, validate=True).partition(b":")[2]
         except binascii.Error:
             return b""

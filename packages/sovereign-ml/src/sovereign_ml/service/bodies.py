@@ -57,6 +57,7 @@ async def _form(route: Taking, request: Request) -> dict[str, str]:
         raise ProblemError(415, "Send application/x-www-form-urlencoded.")
     content = await _read(request, route.limit)
     try:
+        # Each form of ours has fewer fields. More of them would only keep the parser busy.
         return dict(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=10))
     except ValueError:
         raise ProblemError(400, "The form is malformed.") from None
@@ -76,6 +77,7 @@ async def _read(request: Request, limit: int) -> bytes:
     if declared.isdigit() and int(declared) > limit:
         raise ProblemError(413, f"The body may have at most {limit} bytes.")
     message = await _message(request)
+    # Most bodies come in one piece, which needs no copy into a buffer.
     if not message.get("more_body"):
         return bytes(_within(message.get("body", b""), limit))
     body = bytearray(message.get("body", b""))

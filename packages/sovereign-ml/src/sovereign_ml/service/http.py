@@ -213,9 +213,11 @@ def _sent_key(route: Route, runtime: Runtime, request: Request) -> Key | None:
     # Several authorization headers are ambiguous.
     if len(sent) != 1 or sent[0][:7].lower() != b"bearer ":
         return None
+    # A header may hold any bytes, and latin-1 decodes all of them.
     return find(keys, sent[0][7:].decode("latin-1").strip())
 
 
+# Encoded once for each content type, because every answer has them.
 @lru_cache(maxsize=32)
 def _fixed_headers(content_type: str) -> list[tuple[bytes, bytes]]:
     return [(k.encode(), v.encode()) for k, v in {"content-type": content_type, **SAFE}.items()]

@@ -129,6 +129,7 @@ class Runtime:
             self._probe = asyncio.get_running_loop().run_in_executor(
                 self._prober, self._probed.head
             )
+        # Not wait_for(), which would cancel the probe for all who wait for it.
         _, late = await asyncio.wait([self._probe], timeout=PROBE_S)
         if late:
             raise LogUnavailableError(f"decision log: no answer within {PROBE_S} s")

@@ -218,12 +218,14 @@ def texts(
 
     The query may not change what it reads. The connection is free for other queries meanwhile.
     """
+    # A cursor of its own, because the next query on a connection ends the one before.
     for batch in connection.cursor().sql(query).to_arrow_reader(at_once):
         yield batch.column(0).to_pylist()
 
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     """Write the rows of ``query`` to a Parquet file. An ordered query gives the same bytes."""
+    # The size is DuckDB's default. It is written out because the bytes of a file depend on it.
     options = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
     connection.execute(f"COPY ({query}) TO {literal(str(path))} {options}")
 

@@ -259,5 +259,6 @@ def _stop(error: BaseException) -> None:
         # DVC wraps the failure of a stage: only the text has its exit code.
         if match := re.search(r"exited with (-?\d+)", str(cause)):
             code = int(match[1])
+            # A negative code is the number of a signal, which shells report as 128 more.
             raise SystemExit(code if code > 0 else 128 - code)
     raise Misuse(f"DVC cannot run the flow: {' '.join(str(causes[-1]).split())}")

@@ -114,6 +114,7 @@ def _plain(name: str) -> str:
 
 def _one(expressions: Expressions, source: str, value: str, condition: str) -> object:
     rows = expressions.connection.execute(
+        # Ordered, so that the message shows the same value on every run.
         f"SELECT {value} FROM {source} WHERE {condition} ORDER BY ALL LIMIT 1"  # noqa: S608
     ).fetchall()
     return rows[0][0] if rows else None

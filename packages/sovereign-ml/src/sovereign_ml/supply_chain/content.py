@@ -17,6 +17,7 @@ def content_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
+            # NUL ends a name, so that a name and a hash can never be split in another place.
             digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -153,6 +153,7 @@ def _write(path: Path, content: bytes | None) -> None:
     try:
         temporary.write_bytes(content)
         if path.exists():
+            # A new file has the mode that the umask leaves, which may be narrower than the old one.
             shutil.copymode(path, temporary)
         os.replace(temporary, path)  # noqa: PTH105  the test makes this very call fail
     finally:

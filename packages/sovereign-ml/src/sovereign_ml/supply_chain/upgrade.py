@@ -73,6 +73,7 @@ def upgrade(
     if not relock:
         _refuse_unmet(new, present, locks)
         for lock in locks:
+            # Bytes, because read_text would change the line ends of every other pin.
             text = lock.read_bytes().decode("utf-8")
             changes[lock] = with_library_pin(text, new.version, new.sha256).encode()
     changes |= {old.path: None for old in present if old.path.name != wheel.name}

@@ -56,6 +56,7 @@ def _ask(lock: Path, service: str) -> list[Vulnerability]:
         command = [sys.executable, "-m", "pip_audit", *options.split()]
         command += ["--progress-spinner", "off", "--desc", "off"]
         command += ["--requirement", str(lock), "--osv-url", service]
+        # A cache of its own, or an old answer could stand in for a service that has none.
         command += ["--cache-dir", folder, "--output", str(output)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         # The exit code is 1 for a finding and for an error. Only the file tells them apart.

@@ -114,6 +114,7 @@ def _checked_record(path: Path, contents: Mapping[str, bytes], info: str) -> dic
         if name not in unrecorded
     }
     recorded = {name: digest for name, digest in record.items() if name not in unrecorded}
+    # The symmetric difference also has files that only one of the two names.
     wrong = sorted(name for name, _ in actual.items() ^ recorded.items())
     if wrong:
         raise Refused(f"{path.name}: {wrong[0]} does not agree with RECORD: get the wheel again.")
@@ -156,6 +157,7 @@ def _comparable(path: Path) -> dict[str, bytes]:
     # Only a wheel that agrees with its own RECORD is worth comparing.
     read_wheel(path)
     files = {re.sub(r"^[^/]+\.dist-info/", "dist-info/", k): v for k, v in unpack(path).items()}
+    # It repeats the hash of every file, so it differs wherever one of them does.
     files.pop("dist-info/RECORD", None)
     return files
 

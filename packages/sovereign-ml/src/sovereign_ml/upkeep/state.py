@@ -100,6 +100,7 @@ class ProjectState:
 
         def same(text: str) -> bool:
             names = {name for name, _ in present ^ _others(text, lock.name)}
+            # In a lock of two packages one change is half of it, and no longer a small one.
             return len(names) <= 1 and 2 * len(names) < len(present)
 
         day, oldest = self.unchanged_since(lock.relative_to(self.root), same)
@@ -155,6 +156,7 @@ class ProjectState:
         """Return the day of the first commit."""
         git.refuse_shallow(self.root)
         roots = git.ask(self.root, "log", "--max-parents=0", "--format=%cs").split()
+        # A history has several roots where another repository was merged into it.
         return date.fromisoformat(min(roots))
 
     def age(self, day: date) -> int:

@@ -47,6 +47,7 @@ def run_only(root: Path, stages: Sequence[str]) -> None:
     with _in(root) as repo:
         for stage in stages:
             try:
+                # Without single_item DVC would also run the stages before this one.
                 repo.reproduce(stage, single_item=True)
             except DvcException as error:
                 _stop(error)
@@ -59,6 +60,7 @@ def places(root: Path, remote: str) -> dict[str, Path]:
     versions cannot be deleted.
     """
     with _in(root) as repo:
+        # DVC 3 names files/md5 as its cache. Objects of DVC 2 lie above it.
         cache = {"cache": Path(repo.cache.local.path).parents[1]}
         remotes: dict[str, Any] = dict(repo.config["remote"])
     urls = {name: str(config.get("url", "")) for name, config in remotes.items()}

@@ -44,8 +44,10 @@ def count_people(path: Path, people: People, kind: Format | None) -> int:
 def mentions(path: Path, people: People) -> bool:
     """Return whether a pseudonym is in the bytes of ``path``, also inside a zip or gzip file."""
     pattern = re.compile(b"|".join(re.escape(name.encode()) for name in people))
+    # An empty file cannot be mapped.
     if path.stat().st_size == 0:
         return False
+    # Mapped and not read, because a data version may be larger than the memory.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         # For few people one search each is faster than one pattern for all.
         if len(people) <= FEW:

@@ -130,6 +130,7 @@ def old_runs(tracking: Tracking, before: datetime, leaving: Iterable[Any]) -> li
     return sorted(
         i.run_id
         for i in runs
+        # A run whose process was killed has no end.
         if (i.end_time or i.start_time) < _ms(before) and i.run_id not in held
     )
 
@@ -229,6 +230,7 @@ def _runs(tracking: Tracking) -> Iterator[Any]:
     api, experiments = mlflow.client(tracking), _experiments(tracking)
     if experiments:
         yield from mlflow.pages(
+            # Runs in MLflow's bin can still be read, so they count too.
             lambda token: api.search_runs(experiments, "", ViewType.ALL, page_token=token)
         )
 
@@ -253,6 +255,7 @@ def _versions(tracking: Tracking) -> list[Any]:
     """Return the versions of the project's model and of the imported models."""
     api, own = mlflow.client(tracking), tracking.project
     every = mlflow.pages(
+        # MLflow's filter knows no OR, so a prefix is asked for and the exact names are taken below.
         lambda token: api.search_model_versions(f"name LIKE '{own}%'", page_token=token)
     )
     return [v for v in every if v.name == own or v.name.startswith(f"{own}.sagemaker.")]

@@ -45,6 +45,7 @@ class ParquetRows:
 
     def remove_where(self, path: Path, condition: str) -> None:
         """Replace ``path`` by a file without the rows for which ``condition`` is true."""
+        # NOT (...) would also remove rows for which the condition is null.
         query = f"SELECT * FROM {_table(path)} WHERE ({condition}) IS NOT TRUE"  # noqa: S608
         replaced(path, partial(db.write_parquet, self._connection, query))
 

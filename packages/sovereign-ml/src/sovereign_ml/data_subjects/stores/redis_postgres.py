@@ -137,6 +137,7 @@ def stale(stores: FeatureStores, view: str, before: datetime) -> list[bytes]:
 
     with feast_stores.reached(stores):
         api, keys = _redis(stores), []
+        # Feast has a hash for each customer, and HGET fails on keys of another type.
         for key in api.scan_iter(count=AT_ONCE, _type="hash"):
             written = api.hget(key, f"_ts:{view}")
             if written and Timestamp.FromString(written).seconds < before.timestamp():

@@ -92,6 +92,7 @@ class Objects:
         with s3.one_line(self._storage), path.open("rb") as file:
             reply = self._api.put_object(Bucket=self._bucket, Key=key, Body=file)
         # Without versioning the new content has replaced the old one already.
+        # "null" is the version of an object from before versioning was switched on.
         if old and old != reply.get("VersionId", "null"):
             self.delete(key, old)
 

@@ -71,6 +71,7 @@ class MonitorCopy:
             target = self.versions.root / FOLDER / path.parent.name
             if path.name != REPORT or (target / REPORT).is_file():
                 continue
+            # All files or none, since the next run takes the report for complete if it is here.
             with writing(target) as folder:
                 for name in FILES:
                     content = s3.read(self.versions.storage, f"{path.parent}/{name}")

@@ -27,6 +27,7 @@ def campaign_facts(location: LogLocation, past: Callable[[], PastDays]) -> dict[
         for number, entry in enumerate(reversed(entries)):
             name = entry.case_id.removeprefix("campaign-")
             try:
+                # The card states churn and no money, so both prices are zero.
                 outcome = campaign.result(log, known, name, customer_value=0, cost=0)
             except Refused:
                 # Too few horizons are over, so an older campaign is the newest that says anything.

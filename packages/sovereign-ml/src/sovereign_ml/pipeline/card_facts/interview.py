@@ -230,7 +230,9 @@ def proposals(card: Card, today: date) -> Values:
     if facts.project.dpo_contact:
         proposed["monitoring.breach_contact"] = facts.project.dpo_contact
     if answers.decision.downstream_action in MARKETING_ACTIONS:
+        # Annex III of the AI Act lists no use in marketing.
         proposed |= {"ai_act.annex_iii_point": "none", "ai_act.areas": []}
+    # An empty list of hosts is no evidence that nothing is transferred.
     if facts.hosting and not any(
         host.us_nexus or host.jurisdiction_class in OUTSIDE for host in facts.hosting
     ):
@@ -250,6 +252,7 @@ def proposals(card: Card, today: date) -> Values:
     processors, others = answers.roles.processors, answers.decision.score_transmitted_to
     if not isinstance(processors, str) and not isinstance(others, str):
         controllers = [other.controller for other in others]
+        # GDPR Art. 30(1)(d) asks for all recipients: processors and other controllers.
         proposed["ropa.recipients"] = [*(p.name for p in processors), *controllers]
     current = {path: value for path, _, value in walk(answers)}
     for path, same in SAME_AS.items():
@@ -278,6 +281,7 @@ def _name(card: Card, path: str) -> str:
 
 def _put(document: Any, path: str, value: Any) -> None:
     """Set one value, and add tables that the file does not have yet."""
+    # In a path such as retention.objects[0].period the number is a place in a list.
     *tables, key = re.findall(r"\w+", path)
     node = document
     for name in tables:

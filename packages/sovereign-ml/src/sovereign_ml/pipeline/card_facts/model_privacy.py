@@ -81,6 +81,7 @@ def rarest_category(card: Scorecard, rows: pd.DataFrame) -> int | None:
     Returns None when it names none.
     """
     counts = [
+        # A person has one row for each cut-off, so rows would overstate the number of people.
         rows.loc[rows[part.name] == level, "customer_id"].nunique()
         for part in card.parts
         if isinstance(part, Levels)

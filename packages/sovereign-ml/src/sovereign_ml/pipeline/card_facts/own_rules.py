@@ -21,6 +21,7 @@ def load_own_rules(project: Project) -> OwnRules:
 
     Raises Misuse where it cannot be imported or declares a rule that is not a team's.
     """
+    # Looked up before the import, since an ImportError inside the module is no missing module.
     spec = find_spec(f"{project.package}.rules")
     if spec is None or spec.origin is None:
         return NO_OWN_RULES

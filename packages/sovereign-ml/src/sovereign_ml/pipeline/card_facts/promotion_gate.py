@@ -34,6 +34,7 @@ def evidence_against(
 ) -> tuple[str, ...]:
     """Return every reason outside of the card against promoting it as ``version``."""
     try:
+        # Git, artifacts and bundle all ask the registry, so its failure is told once and first.
         MlflowRegistry(settings.tracking).production()
     except RegistryError as error:
         return (f"The registry cannot be reached: {error}",)

@@ -240,6 +240,7 @@ def consent(
         "configured_basis": basis,
     }
     if basis == "consent":
+        # An empty answer is no consent, and eq() is false for it.
         agreed = set(people.loc[people["consent"].eq(True), "customer_id"])
         valid = training["customer_id"].isin(agreed)
         facts |= {

@@ -21,6 +21,7 @@ def id_text(expression: str) -> str:
     A tool that meets a gap in a column of whole numbers makes all of them floats.
     """
     value = f"({expression})"
+    # Ids of more than 19 digits do not fit into BIGINT.
     whole = f"CAST(TRY_CAST(TRY_CAST({value} AS DOUBLE) AS HUGEINT) AS VARCHAR)"
     # A letter with an accent is one character in some tools and two in others (Unicode NFC and
     # NFD), and looks the same.

@@ -46,6 +46,7 @@ class EventRows:
         # use.
         names = "FROM names SEMI JOIN (FROM gated WHERE reason IS NULL) USING (customer_id)"
         for name, query in (("people", f"SELECT {marks} FROM people"), ("names", names)):  # noqa: S608
+            # Two databases in memory cannot be joined, so the people are copied through Arrow.
             self.connection.register(f"shop_{name}", shop.sql(query).to_arrow_table())
             self.connection.execute(f"CREATE TABLE {name} AS FROM shop_{name}")
         # All buyers, also those who are not kept: the spelling of the ids is compared here.

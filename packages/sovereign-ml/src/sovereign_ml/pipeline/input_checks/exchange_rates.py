@@ -50,6 +50,7 @@ def load(
     _refuse_doubles(dated, config)
     _refuse_future(dated, config)
     changing = [rate for rate in dated if rate.currency != EUR]
+    # A file may list EUR at 1, which makes EUR a known currency.
     constant = dict(config.rates) | ({EUR: 1.0} if len(dated) > len(changing) else {})
     connection.execute(
         """CREATE OR REPLACE TABLE exchange_rates AS SELECT unnest(?::VARCHAR[]) AS currency,
@@ -57,6 +58,7 @@ def load(
             unnest(?::VARCHAR[]) AS place""",
         [
             [*constant, *(rate.currency for rate in changing)],
+            # A first day before all others lets the ASOF join find a constant rate on every day.
             ["-infinity"] * len(constant) + [rate.day.isoformat() for rate in changing],
             [*constant.values(), *(rate.rate for rate in changing)],
             [""] * len(constant) + [rate.place for rate in changing],
@@ -87,6 +89,7 @@ def _rate(values: dict[str, str], place: str) -> DatedRate:
     if not currency:
         raise Misuse(f"{place}: the currency is empty.")
     try:
+        # Python also reads 20260131 and 2026-W05-6, which may be slips.
         since = date.fromisoformat(day if DAY.fullmatch(day) else "")
     except ValueError:
         raise Misuse(f"{place}: the date is {day!r}: write a day such as 2026-01-31.") from None

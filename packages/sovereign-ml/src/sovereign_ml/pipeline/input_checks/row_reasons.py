@@ -100,6 +100,7 @@ def count_reasons(
     """
     reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in reasons.items())
     connection.execute(
+        # A left join: buyers whom the customers table does not name have no marks and no consent.
         f"""CREATE TABLE gated AS SELECT *, CASE {reason} END AS reason FROM (
             SELECT mapped.*,
             {", ".join(f"coalesce({mark}, false) AS {mark}" for mark in subjects.MARKS)},

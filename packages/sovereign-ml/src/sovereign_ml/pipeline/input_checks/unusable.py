@@ -63,6 +63,7 @@ def seen_columns(
         f"CASE WHEN {id_} IS NULL THEN {_as_text(columns, mapping['customer_id'])} END AS id_seen, "
         f"CASE WHEN {event_time} IS NULL "
         f"THEN {_as_text(columns, mapping['event_time'])} END AS time_seen, "
+        # DECIMAL(18, 2) of the contract holds amounts below 1e16.
         f"CASE WHEN NOT coalesce(isfinite({amount}) AND abs({amount}) < 1e16, false) "
         f"THEN {_as_text(columns, written)} END AS amount_seen"
     )

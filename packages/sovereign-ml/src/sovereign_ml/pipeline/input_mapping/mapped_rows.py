@@ -222,6 +222,7 @@ def _check_times(read: Expressions, rows: str) -> None:
     judged = "unusable IS NULL OR unusable NOT IN ('filtered', 'unreadable_filter')"
     total = db.count(connection, "mapped", judged)
     bad = db.count(connection, "mapped", f"({judged}) AND event_time IS NULL")
+    # More than half is a wrong format. Fewer are set aside and judged by their share.
     if bad * 2 <= total:
         return
     named = db.mentioned(list(read.columns), read.mapping["event_time"])

@@ -63,6 +63,7 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
     # Not guarded: an objection that cannot be read stops the step.
     rows = read.layered("source_customers", list(mapping), guarded=False)
     started, ended = (_contract_day(e[key], config) for key in CONTRACT)
+    # Of several rows of one customer, a refusal, the first objection and any mark count.
     db.run_mapped(
         connection,
         f"""CREATE TABLE people AS SELECT {named_id(e["customer_id"], config.reader.null_words)} AS customer_id,

@@ -106,6 +106,7 @@ def profile(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Colu
 def _profile(
     connection: duckdb.DuckDBPyConnection, table: str, name: str, kind: str
 ) -> ColumnValues:
+    # A date such as 12.05.2026 has the marks of a number too.
     date = r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{2,4}.*"
     fits = "regexp_full_match(x, '{}')".format
     rows = connection.execute(
@@ -175,6 +176,7 @@ def _from_numbers(
         if is_whole(sample):
             days = f"{start} + to_days(CAST({column.sql} AS INTEGER))"
             return TimeReading([Candidate(days)], 1.0, False, False, evidence)
+        # A fraction of a day is not exact as a float, so it is rounded to a second.
         seconds = f"{start} + to_seconds(CAST(round({column.sql} * 86400) AS BIGINT))"
         return TimeReading([Candidate(seconds)], 1.0, False, True, evidence)
     return None
@@ -285,6 +287,7 @@ def _order(
 ) -> _DayMonth:
     # Dates alone are shown: a date without the row that it stands in is nobody's.
     row = connection.execute(
+        # The example has two different numbers, because 05.05. reads the same both ways.
         rf"""SELECT count(*) FILTER (a > 12 AND b <= 12), count(*) FILTER (b > 12 AND a <= 12),
             coalesce(min(v) FILTER (a <> b), min(v)) FROM (
             SELECT v, TRY_CAST(regexp_extract(v, '^([0-9]+)', 1) AS INTEGER) AS a,

@@ -245,6 +245,7 @@ def _plain(
 ) -> ProposedSetting:
     value = column.sql
     if key == "birth_year" and not (column.is_numeric and not column.point):
+        # Of a full date of birth the year is enough (GDPR Art. 5(1)(c)).
         value = f"year(CAST({column.sql} AS DATE))"
     why = [f"{column.name}: filled in {column.filled:,} of {column.rows:,} rows"]
     if key in FLAGS:

@@ -159,6 +159,7 @@ def buyers_of(files: InputFiles) -> tuple[duckdb.DuckDBPyConnection | None, str]
     if not count_reasons(connection, end, consent_needed=config.asks_consent).kept:
         return None, "no purchase of config.toml is kept"
     connection.execute(
+        # EventRows reads this table, and a trial makes no pseudonyms.
         "CREATE TABLE names AS SELECT DISTINCT customer_id, '' AS pseudonym FROM gated WHERE "
         "reason IS NULL"
     )
@@ -210,6 +211,7 @@ def _without_buyers(
         "CREATE TABLE names AS SELECT DISTINCT customer_id FROM mapped WHERE customer_id IS NOT "
         "NULL"
     )
+    # The table `people` is empty here, so everybody would lack a consent.
     counts = count_reasons(connection, end, consent_needed=False, reasons=EVENT_REASONS)
     values = unusable.values(connection)
     problems = plausibility.too_many_unusable(counts.read, counts.set_aside, values, checks)

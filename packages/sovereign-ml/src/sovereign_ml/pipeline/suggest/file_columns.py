@@ -30,6 +30,7 @@ class FileColumns:
 
     def __post_init__(self) -> None:
         self.preset: Preset | None = preset_of(list(self.columns))
+        # Backwards, so that the first of two columns with the same plain name stays.
         self.by_plain_name = {
             plain(name): column for name, column in reversed(list(self.columns.items()))
         }

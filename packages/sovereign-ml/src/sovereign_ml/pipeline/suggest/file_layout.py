@@ -109,6 +109,7 @@ def _encoding(path: Path, file_format: FileFormat) -> ProposedSetting:
 
 def _beyond_ascii(path: Path, file_format: FileFormat) -> Counter[int] | None:
     """Return the bytes above 127 with their number, None where the whole file is UTF-8."""
+    # A chunk may end within a letter, which only an incremental decoder carries over.
     decoder = codecs.getincrementaldecoder("utf-8")()
     counted: Counter[int] = Counter()
     is_utf8 = True
@@ -121,6 +122,7 @@ def _beyond_ascii(path: Path, file_format: FileFormat) -> Counter[int] | None:
                     is_utf8 = False
             counted.update(byte for byte in chunk if byte > 127)
     try:
+        # A file that ends within a letter is not UTF-8.
         decoder.decode(b"", final=True)
     except UnicodeError:
         is_utf8 = False
@@ -145,6 +147,7 @@ def _one_byte_encoding(letters: Counter[int]) -> ProposedSetting:
         texts[name] = text
     best = max(scores.values(), default=0.0)
     # Encodings that give the same letters are one choice.
+    # Backwards, so that the most frequent of them is written last and stays.
     ranked = {texts[name]: name for name in reversed(LETTERS) if scores.get(name) == best}
     fitting = [name for name in LETTERS if name in ranked.values()]
     candidates = [
@@ -189,6 +192,7 @@ def _delimiter(lines: Sequence[str]) -> tuple[str, int, list[str]]:
         if mark == " " and fitting:
             break
         common, n = Counter(widths).most_common(1)[0] if widths else (0, 0)
+        # A mark that splits nothing gives every line the same width of one.
         if common < 2 or n < 0.9 * len(widths[MOST_LINES_ABOVE:] or widths[-2:]):
             continue
         start = next(i for i, width in enumerate(widths) if width == common)

@@ -149,6 +149,7 @@ class MappingGuess(FileColumns):
         if yes and words <= {*YES, *NO}:
             listed = ", ".join(db.literal(word) for word in yes)
             text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
+            # NULL NOT IN (...) is null in SQL, and a filter would leave out every unmarked row.
             return f"coalesce({text}, '') NOT IN ({listed})"
         return f"{column.sql} IS NULL" if self.is_time(column) else ""
 
@@ -182,6 +183,7 @@ def customer(file: FileColumns) -> ProposedSetting:
         candidates = [Candidate(c.sql, file.values_in_words(c)) for c in usable]
         return ProposedSetting(COLUMNS, "customer_id", None, why, candidates)
     # A value that never repeats may be the id of the order, so a person decides.
+    # In fewer rows, it may be by chance that nobody bought twice.
     if first.distinct == first.filled > 20:
         why.append("each row has its own: nobody would ever have bought twice")
         candidates = [Candidate(c.sql, file.values_in_words(c)) for c in (*usable[1:], first)]

@@ -156,6 +156,7 @@ def _other_amount(
         less = words_of(other.name) & set(LESS.split())
         if not less or other is column or not other.is_numeric or not _any_above_zero(file, other):
             continue
+        # An empty discount is none, while NULL would empty the amount.
         net = f"{value} - coalesce({other.number(file.decimal)}, 0)"
         candidates = [
             Candidate(net, f"{other.name} is not taken off {column.name} yet"),
@@ -184,6 +185,7 @@ def currency(file: FileColumns) -> ProposedSetting:
         return signed
     for column in file.named("line_total") or file.named("unit_price"):
         for code, names in MONEY.items():
+            # EUR needs no setting, because amounts are EUR without one.
             if code != "EUR" and words_of(column.name) & set(names.split()):
                 why = (f"by the name of {column.name}",)
                 return ProposedSetting(COLUMNS, "currency", f"'{code}'", why)

@@ -206,6 +206,7 @@ def _for_toml(value: Any) -> Any:
         table.update(value)
         return table
     if isinstance(value, str) and '"' in value and "'" not in value:
+        # SQL quotes names by ", which a basic string would have to escape.
         return tomlkit.string(value, literal=True)
     return list(value) if isinstance(value, tuple) else value
 

@@ -111,6 +111,7 @@ def suggest(
     ]
     # A misspelt answer would otherwise change nothing, without a word.
     _check_answers(decisions, answers)
+    # Without the columns of the former file, which may not exist in this one.
     config = _trial_config(files.config, decisions, {"reader": reader.model_dump(), "columns": {}})
     if config is None:
         return Proposal(file, decisions, notes, TrialRun())
@@ -206,6 +207,7 @@ def _named(layout: FileLayout, notes: list[str]) -> FileLayout:
     if layout.has_header or not layout.first_rows:
         return layout
     first = layout.first_rows[0]
+    # The second column of CDNOW is a day such as 19970101.
     if layout.delimiter == " " and len(first) == len(CDNOW) and len(first[1]) == 8:
         notes.append("Recognised by its columns: CDNOW (customer, day, number of CDs, dollars).")
         return layout.with_names(CDNOW, "the file has no header; names as in the CDNOW study")

@@ -156,6 +156,7 @@ def sample_rows(
     after = ", ".join(f"CAST({key} AS VARCHAR)" for key in keys)
     values = ", ".join(f"{value} AS {key}" for key, value in judged.values.items())
     rows = connection.execute(
+        # By hash, so that the samples are spread over the file and the same on every run.
         f"""WITH read AS (SELECT [{before}] AS before_, {values} FROM {judged.rows}),
         judged AS (SELECT before_, [{after}] AS after_, {judged.verdict} AS fate_ FROM read)
         SELECT before_, after_, fate_ FROM (SELECT *, row_number()

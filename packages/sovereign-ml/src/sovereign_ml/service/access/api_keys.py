@@ -48,6 +48,7 @@ def new_key(name: str, scopes: Iterable[str], expires: date | None = None) -> tu
     line = f"{name}:{'+'.join(scopes)}:{digest(token)}" + (
         f":{expires.isoformat()}" if expires else ""
     )
+    # Checked as at the start of the service, before anybody gets a key that would stop it.
     read_keys(line)
     return token, line
 

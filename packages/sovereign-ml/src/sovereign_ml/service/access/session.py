@@ -64,6 +64,8 @@ class Sessions:
         """
         at, _, rest = value.partition(".")
         text, _, signature = rest.rpartition(".")
+        # isdigit() is also true for ², which int() refuses.
+        # Signatures are compared as bytes: compare_digest refuses text that is not ASCII.
         if not (at.isascii() and at.isdigit()) or not hmac.compare_digest(
             self._signature(key, purpose, at, text).encode(), signature.encode()
         ):
