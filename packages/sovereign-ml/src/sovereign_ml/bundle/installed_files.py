@@ -50,6 +50,7 @@ def read_record(text: str) -> dict[str, str]:
         algorithm, _, value = row[1].partition("=")
         if row[1] and algorithm != "sha256":
             raise ValueError(f"RECORD names {row[0]} by {algorithm}, not by sha256")
+        # A RECORD leaves the padding of base64 out (PEP 427).
         files[row[0]] = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
     return files
 
@@ -144,6 +145,7 @@ def _cache_problems(source: Path, name: str) -> list[str]:
         if not cache.is_file():
             continue
         data = cache.read_bytes()
+        # 16 bytes are the header: magic number, flags, then time and size, or a hash (PEP 552).
         if not _is_trusted(data[:16], source):
             continue
         if not _is_made_from(source, int(level or 0), data[16:]):
