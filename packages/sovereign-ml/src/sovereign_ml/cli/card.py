@@ -73,7 +73,7 @@ def check(
     With --project it looks for outdated parts of projects instead.
     """
     if project:
-        # No settings are read before: a folder of many projects is no project itself.
+        # This comes before the settings: a folder of many projects has none of its own.
         _check_projects(folders or [], file, template, as_json=as_json)
         return
     if folders or file or template:

@@ -195,7 +195,7 @@ def _content(side: Mapping[str, Any]) -> Any:
     text, encoding = side["data"], side.get("encoding", "")
     kind = str(side.get("observedContentType", "")).lower()
     if encoding == "BASE64":
-        # By default Python skips foreign characters, and would compare with garbage.
+        # By default Python skips foreign characters, and garbage would be compared.
         text = base64.b64decode(text, validate=True).decode("utf-8")
     if encoding == "JSON" or "json" in kind:
         return json.loads(text)

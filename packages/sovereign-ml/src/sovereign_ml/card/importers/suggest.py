@@ -82,7 +82,7 @@ def _value(target: str, texts: list[str]) -> Any:
     if target == "data.sources":
         rows = tomlkit.array()
         for text in texts:
-            # Whose data it was is a legal statement (GDPR 14), and a foreign card does not make it.
+            # From whom the data came is a legal statement (GDPR 14), not one of a foreign card.
             rows.append(tomlkit.inline_table() | {"name": mask(text), "origin": NOT_ANSWERED})
         return rows.multiline(True)
     if target in LISTS:

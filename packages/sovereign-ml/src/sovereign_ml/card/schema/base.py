@@ -103,7 +103,7 @@ def items_of(answer: tuple[Item, ...] | str) -> tuple[Item, ...]:
     return answer if isinstance(answer, tuple) else ()
 
 
-# Many rules compare the same answers with each other.
+# The rules look at the same answers again and again.
 @lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """Return the text as it is compared.
