@@ -81,6 +81,7 @@ def ask(
             env={
                 **own,
                 "LC_ALL": "C",
+                # A replacement or a graft would show another history than the commits themselves.
                 "GIT_NO_REPLACE_OBJECTS": "1",
                 "GIT_GRAFT_FILE": os.devnull,
                 **(extra or {}),

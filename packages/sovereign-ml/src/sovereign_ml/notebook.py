@@ -51,6 +51,7 @@ class OpenProject:
 
 def open_project() -> OpenProject:
     """Return the project here. From now on this kernel reaches only allowed hosts."""
+    # This comes first: tools read these variables when they are loaded or begin to work.
     silence(ENVIRONMENT)
     allow_list.install(ENVIRONMENT)
     settings = load()

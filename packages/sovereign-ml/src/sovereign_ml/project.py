@@ -201,11 +201,13 @@ class Project:
 
     def __post_init__(self) -> None:
         """Raise Misuse that names the row for steps that cannot run in their order."""
+        # The team's files are there before the first step.
         nouns = {"source"}
         for number, step in enumerate(self.steps, 1):
             row = f"Step({step.number}, '{step.verb}', ...)"
             if step.number != number:
                 raise Misuse(f"{row} is row {number} of steps: number the rows 1, 2, 3, ...")
+            # The verb is the name of a command, of a function and of its file.
             if not re.fullmatch(r"[a-z]+", step.verb) or not re.fullmatch(r"[a-z]+", step.writes):
                 raise Misuse(f"{row} needs one lower-case word as verb and one as noun.")
             if step.verb in {other.verb for other in self.steps[: number - 1]}:
@@ -332,6 +334,7 @@ def refuse_other_code(root: Path, package: str) -> None:
     own = next((path for path in (root / "src" / package, root / package) if path.is_dir()), None)
     if own is None:  # as in an image, or where the package is installed alone
         return
+    # By `__path__`, because a package without __init__.py has no file.
     imported = Path(next(iter(import_module(package).__path__)))
     if imported.resolve() == own.resolve():
         return

@@ -161,14 +161,17 @@ def meaning(module: str, name: str) -> str:
     A constant or type alias is documented by the string below its assignment.
     """
     value = getattr(import_module(module), name)
+    # For a constant, `inspect.getdoc` returns the docstring of its type.
     documented = inspect.isclass(value) or inspect.isfunction(value)
     text = inspect.getdoc(value) or "" if documented else _below_assignment(module, name)
     first = " ".join(text.partition("\n\n")[0].split())
+    # Docstrings are reStructuredText, and a bar would end the cell of the table.
     return first.replace("``", "`").replace("|", "\\|")
 
 
 def _below_assignment(module: str, name: str) -> str:
     """Return the string below the assignment of ``name``, in ``module`` or where it comes from."""
+    # Python drops the string below an assignment, so it is read from the source.
     body = ast.parse(inspect.getsource(import_module(module))).body
     for statement in body:
         if isinstance(statement, ast.ImportFrom) and name in {a.name for a in statement.names}:
@@ -194,4 +197,5 @@ def _assigned(statement: ast.stmt) -> set[str]:
 
 
 if __name__ == "__main__":
+    # `print` would add an empty line to the file.
     sys.stdout.write(table())

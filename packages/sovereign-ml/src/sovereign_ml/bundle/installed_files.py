@@ -145,6 +145,7 @@ def _cache_problems(source: Path, name: str) -> list[str]:
         if not cache.is_file():
             continue
         data = cache.read_bytes()
+        # 16 bytes are the header: magic number, flags, then time and size, or a hash (PEP 552).
         if not _is_trusted(data[:16], source):
             continue
         if not _is_made_from(source, int(level or 0), data[16:]):

@@ -26,6 +26,7 @@ def objections_to(bundle: Bundle, rule_digest: str) -> Iterator[str]:
             f"{rule_digest[:12]}: install the library that the bundle names, or run `churn card` "
             "again and every step after it"
         )
+    # The contact of the template is at such a domain, and nobody answers there.
     if is_open(bundle.policy.reviewer_contact) or "example." in bundle.policy.reviewer_contact:
         yield "policy.json has no reviewer_contact that a person can reach (model_card.toml)"
     if bundle.manifest.profile != "eu":

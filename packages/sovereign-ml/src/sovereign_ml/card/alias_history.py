@@ -40,6 +40,7 @@ class AliasMove(Group):
 
     def link(self, before: str) -> str:
         """Return the SHA-256 over this move and the link ``before`` it."""
+        # The fields have a fixed order, so the same move always gives the same bytes.
         content = self.model_dump_json(exclude={"chain"})
         return hashlib.sha256(f"{before}\n{content}".encode()).hexdigest()
 
@@ -110,6 +111,7 @@ def broken_history(registry: Registry) -> list[str]:
     ]
     # The version in production, and the one that a rollback returns to.
     for version in pile[-2:]:
+        # A version may be promoted again after a change, so its last promotion counts.
         stated = [move.fingerprint for move in history if move.version == version][-1]
         fingerprint = registry.fingerprint(version)
         # Retention deletes old versions, but never the one in production.

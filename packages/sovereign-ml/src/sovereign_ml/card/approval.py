@@ -114,6 +114,7 @@ def problems(card: Card, roles: Iterable[str], today: date | None = None) -> Ite
     yield from (
         f"The decision of {a.person} as {a.role} is dated {a.at:%Y-%m-%d}, which is in the future."
         for a in card.approvals
+        # One day is allowed, because it may be tomorrow already in another time zone.
         if today and (a.at.date() - today).days > 1
     )
     counted: list[Approval] = []
@@ -176,6 +177,7 @@ def _is_same(approval: Approval, other: Approval) -> bool:
 
     Their names are spelled alike, and so are their signatures where the decisions are signed.
     """
+    # A name is only typed, so an unsigned decision never replaces a signed one.
     return plain(approval.person).casefold() == plain(other.person).casefold() and (
         not approval.signed_by or approval.signed_by == other.signed_by
     )

@@ -103,6 +103,7 @@ def _has(answers: Mapping[str, Any], path: str) -> bool:
 
 def _readable(error: ValidationError) -> str:
     """Return one line for each wrong answer, in the words of the file."""
+    # A union reports one problem for each of its members, and their lines are equal.
     lines = {_line(problem) for problem in error.errors()}
     return "model_card.toml: " + "; ".join(sorted(lines)) + "."
 

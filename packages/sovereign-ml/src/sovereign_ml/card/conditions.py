@@ -34,6 +34,7 @@ def _some(value: object) -> bool:
     return value not in (NOT_ANSWERED, ())
 
 
+# Many say `is True`: an open answer is the text "?", which counts as true in Python.
 CONDITIONS: Final[dict[str, Condition]] = {
     "always": lambda a, f, d: True,
     "optional": lambda a, f, d: False,

@@ -145,6 +145,7 @@ def _automation(answers: Answers, review: DerivedReview) -> tuple[str, tuple[str
         and decision.automation_level not in ("solely_automated", NOT_ANSWERED),
     }
     why = tuple(reason for reason, holds in reasons.items() if holds)
+    # One reason is enough, whatever is still open.
     if why:
         return "solely", why
     inputs = (
@@ -170,6 +171,7 @@ def _flips(answers: Answers) -> dict[str, Tri]:
     flips["decision.downstream_action"] = (
         NOT_ANSWERED if action == NOT_ANSWERED else action in SIGNIFICANT_ACTIONS
     )
+    # Recital 71: such a decision should not concern a child.
     flips["purpose.children_possible"] = answers.purpose.children_possible
     return flips
 

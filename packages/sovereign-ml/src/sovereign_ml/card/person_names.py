@@ -111,6 +111,7 @@ def same_person(name: str, other: str) -> bool:
 
 def _alike(words: list[str], other: list[str]) -> bool:
     joined, other_joined = "".join(words), "".join(other)
+    # In a very short name such a match may be chance.
     if len(joined) == len(other_joined) > 5 and joined in other_joined * 2:
         return True  # "Ada Love Lace": the same letters in order, the spaces elsewhere
     # One slip in a long name makes no other person.
@@ -157,6 +158,7 @@ def _split(identity: str) -> tuple[str, str]:
 
 
 def _local_part(mail: str) -> str:
+    # Digits are often added to a name that was taken.
     return re.sub(r"[\d._+-]+", " ", mail.partition("@")[0]).strip()
 
 

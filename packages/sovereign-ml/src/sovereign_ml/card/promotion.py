@@ -201,6 +201,7 @@ def _refused(version: str, reason: str) -> PromotionDecision:
 def _worse(
     candidate: Mapping[str, float], production: Mapping[str, float] | None, policy: RulePolicy
 ) -> list[str]:
+    # A missing figure proves nothing, so it refuses like a bad one.
     if policy.metric not in candidate:
         return [f"The candidate has no {policy.metric}: evaluate it before promoting."]
     if production is None:

@@ -84,6 +84,7 @@ def missing_facts(card: Card) -> tuple[str, ...]:
     rows = [
         path
         for path, field, value in walk(card.facts)
+        # A fact of 0 or false was recorded, so it is not missing.
         if value in (None, (), {}) and _needed(card, field)
     ]
     # A written reason stands in for figures of fairness.
@@ -138,6 +139,7 @@ def _of_item(card: Card, path: str) -> str:
     if not match:
         return ""
     items: Any = reduce(getattr, match[1].split("."), card.answers)
+    # The first field of every group that stands in a list is its name.
     name = next(iter(dict(items[int(match[2])]).values()))
     return f"{name}: " if isinstance(name, str) and name != NOT_ANSWERED else ""
 
@@ -179,6 +181,7 @@ def _allowed(annotation: object) -> tuple[str, ...]:
     """Return the values that a field accepts, for the comment above its key."""
     values = list(choices(annotation))
     for member in typing.get_args(annotation) or (annotation,):
+        # StrictBool is an Annotated type, and bool is its first argument.
         if member is bool or bool in typing.get_args(member):
             values += ["true", "false"]
         elif member is date:

@@ -73,6 +73,7 @@ def check(
     With --project it looks for outdated parts of projects instead.
     """
     if project:
+        # This comes before the settings: a folder of many projects has none of its own.
         _check_projects(folders or [], file, template, as_json=as_json)
         return
     if folders or file or template:
@@ -193,6 +194,7 @@ def promote(
             "--as", help="First and last name of who promotes.", prompt="First and last name"
         ),
     ],
+    # Asked for where it is missing, because no move is made without a name and a reason.
     why: Annotated[str, typer.Option(help="Why; kept in the registry's history.", prompt="Why")],
     back: Annotated[bool, typer.Option("--rollback", help="Return to the version before.")] = False,
     version: Annotated[

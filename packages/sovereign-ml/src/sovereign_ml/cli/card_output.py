@@ -69,6 +69,7 @@ def rebuilt(settings: Settings) -> Card:
     from sovereign_ml.card.schema.facts import Facts
 
     exists = (settings.path("card") / "card.json").exists()
+    # Before the first run there are no facts, and the questions can be listed all the same.
     facts = read_card(settings).facts if exists else Facts()
     try:
         return build(
@@ -147,6 +148,7 @@ def show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    # Rich would colour every number and path in a text by its own rules.
     out = Console(highlight=False)
     if not out.is_terminal:
         for row in rows:
@@ -154,6 +156,7 @@ def show(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         return
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
+        # Text in square brackets would be markup for Rich.
         table.add_row(*map(escape, row))
     if rows:
         out.print(table)

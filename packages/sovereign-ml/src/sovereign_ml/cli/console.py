@@ -29,6 +29,7 @@ PIPED_WIDTH = 400
 
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+# A message that is not folded can be copied and searched as one line.
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -82,6 +83,7 @@ def table(settings: Settings, steps: Sequence[Step], since: float) -> None:
 
 def _row(root: Path, artifact: Path, step: Step, since: float) -> tuple[str, ...]:
     summary, ran = flow.summary(artifact), flow.recall(root, step.verb)
+    # A step that ended before this call was up to date, so it did not run.
     seconds = f"{ran['seconds']:.1f}" if ran.get("finished", 0) >= since else "unchanged"
     rows_in, rows_out = (f"{summary[k]:,}" if k in summary else "" for k in ("rows_in", "rows_out"))
     return (

@@ -47,6 +47,7 @@ def deploy(
     profile: ProfileOption = None,
 ) -> None:
     """Ship the service with a registered bundle to sota.io, and wait until it answers."""
+    # Typer calls this function before each of its subcommands too.
     if context.invoked_subcommand:
         return
     from sovereign_ml.deploy import run

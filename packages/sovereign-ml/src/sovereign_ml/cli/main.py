@@ -47,6 +47,7 @@ def application(steps: Sequence[Step] = STANDARD_STEPS) -> typer.Typer:
         cls=_in_order(verbs),
         no_args_is_help=True,
         add_completion=False,
+        # Typer's tracebacks can print local variables, which may be secrets or data of people.
         pretty_exceptions_enable=False,
         help="From transactions to a registered, explained and servable churn model.",
     )
@@ -124,6 +125,7 @@ def _run() -> None:
     # would take many times the CPU time otherwise. The library reads this when it is loaded.
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     allow_list.install(environment, sys.argv[1:])
+    # In a hook, git sets variables that name the repository of the hook.
     git.forget_other_repositories()
     try:
         root = Path(environment.get("CHURN_ROOT", "."))

@@ -287,6 +287,7 @@ def _people(
         ) from None
     ids = [plain_id(id_) for id_ in [*(subject or []), *lines] if id_.strip()]
     if not are_pseudonyms:
+        # `keys` is a function: pseudonyms need no key, and to read it may create it.
         return list(names_of(ids, keys()))
     if wrong := [id_ for id_ in ids if not re.fullmatch("[0-9a-f]{32}", id_)]:
         raise Misuse(

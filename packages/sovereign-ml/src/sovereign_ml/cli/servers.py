@@ -83,6 +83,7 @@ def _publish(settings: Settings, server: HopsworksPlatform) -> int:
     folder = settings.path("features")
     current = read_json(folder / "summary.json")["current"]
     now = datetime.now(UTC)
+    # Hopsworks counts in days, and the months of a period are not equally long.
     days = (now - settings.retention.features.before(now)).days
     snapshots = folder / feast.SNAPSHOTS
     return hopsworks.publish(server, snapshots, current, project.feature_names, days)
@@ -108,6 +109,7 @@ def parity(
             f"{name:<22} {report.customers:>8,} compared  {report.differing(name):>6,} differ"
         )
     if output is not None:
+        # Written before the refusal, since it is needed most then.
         output.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
     for row in report.differences[:SHOWN]:
         typer.echo(f"{row.customer_id}  {row.feature}: offline {row.offline}, online {row.online}")

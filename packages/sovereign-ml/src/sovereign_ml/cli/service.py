@@ -142,6 +142,7 @@ def _feature_server(settings: Settings) -> Iterator[dict[str, str]]:
         port = str(free.getsockname()[1])
     named = {
         "FEATURE_STORE_URI": f"http://127.0.0.1:{port}",
+        # New for each call, so that no other program of this machine can look people up.
         "FEATURE_STORE_TOKEN": secrets.token_hex(24),
         # Both start at the same time. Ready is who can look a customer up.
         "FEATURE_STORE_FIRST": "yes",
@@ -244,6 +245,7 @@ def _note_head(profile: str, root: Path, head: str) -> None:
         # --only keeps out whatever else is staged.
         git.ask(root, "commit", "-S", "--quiet", "--only", "-m", message, "--", str(HEADS))
     except git.GitError as error:
+        # Without its signed commit the head would look as if it were proven.
         path.write_text(before, encoding="utf-8")
         raise Refused(
             f"Not noted: git says: {error}. Set user.signingkey and gpg.format (docs/approval.md)."

@@ -64,9 +64,11 @@ def add_steps(target: typer.Typer, steps: Sequence[Step]) -> None:
     """Add one command for each step of the project's table, in the order of the flow."""
     for step in steps:
         text = f"{step.number}. {step.summary}"
+        # These two steps have subcommands, such as `churn card answer`.
         if group := {"card": card_app, "data": data_app}.get(step.verb):
             target.add_typer(group, name=step.verb, help=text, rich_help_panel=STEPS_PANEL)
             continue
+        # Of the others only this step has an option of its own.
         function = _score if step.verb == "score" else _command(step.verb)
         target.command(step.verb, help=text, rich_help_panel=STEPS_PANEL)(function)
 
@@ -155,6 +157,7 @@ def suggest(
     configuration.check_text(changed, profile)
     if not yes and not (console.out.is_terminal and typer.confirm("Put this into config.toml?")):
         raise Misuse("Not applied: answer yes, or use --yes where no terminal is.")
+    # Replaced as a whole, because a cut config.toml would stop every command.
     replaced(config, lambda beside: beside.write_text(changed, encoding="utf-8"))
     first = f"a feature that uses {event}, docs/extending.md; then " if event else ""
     console.err.print(f"config.toml has the proposal. Next: {first}churn data")

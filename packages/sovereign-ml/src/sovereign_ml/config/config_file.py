@@ -48,6 +48,7 @@ def override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
         # Customers of the built-in shop do not belong to another file.
         if data.get("customers") == "synthetic":
             data["customers"] = ""
+    # An empty text means no customers table. It must not count as not set.
     if (path := environ.get("CHURN_CUSTOMERS_FILE")) is not None:
         data["customers"] = path
     if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:

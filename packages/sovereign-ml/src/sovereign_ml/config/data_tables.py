@@ -180,6 +180,7 @@ class EventTable(ConfigTable):
 
 def event_table_name(name: str) -> str:
     """Return ``name`` if an event table may have it, else raise ValueError."""
+    # The name becomes that of a table in SQL.
     if name == "transactions" or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
         raise ValueError(
             "name an event table in at most 30 small letters, digits and underscores, "
@@ -211,6 +212,7 @@ class DataSettings(ConfigTable):
     events: dict[Annotated[str, AfterValidator(event_table_name)], EventTable] = Field(default={})
     """Further events of the customers, each table under a name of its own."""
 
+    # Before pydantic fills in defaults, since those would hide what a table leaves out.
     @model_validator(mode="before")
     @classmethod
     def _events_follow(cls, content: Any) -> Any:

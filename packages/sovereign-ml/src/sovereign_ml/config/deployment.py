@@ -11,9 +11,11 @@ from pydantic import Field, StringConstraints, model_validator
 from sovereign_ml.config.profiles import ConfigTable
 
 API_URL = "https://api.sota.io"
+# A tag can be moved to another image, and a digest cannot.
 DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 # A wider network is no host: it would open the egress policy for strangers.
 NARROWEST = {4: 24, 6: 64}
+# A label of a host name has at most 63 characters (RFC 1035).
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](-?[a-z0-9])*$", max_length=63)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$")]
 

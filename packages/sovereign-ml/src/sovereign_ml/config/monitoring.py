@@ -21,6 +21,7 @@ def _host_and_port(address: str) -> str:
 
 
 def _web_address(address: str) -> str:
+    # A password in the address would be in config.toml, and so in git.
     if address and not re.fullmatch(r"https?://[^/\s@]+(/\S*)?", address):
         raise ValueError("write https://host/path without a user or password, or nothing for none")
     return address

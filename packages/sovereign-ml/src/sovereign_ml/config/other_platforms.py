@@ -97,8 +97,10 @@ def allowed_properties(properties: dict[str, str]) -> dict[str, str]:
         if not name.startswith(SPARK_PROPERTIES):
             allowed = ", ".join(f"{beginning}*" for beginning in SPARK_PROPERTIES)
             raise ValueError(f"{name} may not be set here, only {allowed}")
+        # config.toml is in git, and Spark shows its properties on its pages.
         if re.search("secret|password|access.key|token", name, re.IGNORECASE):
             raise ValueError(f"{name} is a secret: give it to the workers' own environment")
+        # In a file of properties a line break would begin another one, and a backslash an escape.
         if not value.isprintable() or "\\" in value:
             raise ValueError(f"{name} must be one line without a backslash")
     return properties

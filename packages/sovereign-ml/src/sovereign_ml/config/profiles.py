@@ -55,6 +55,7 @@ class ConfigTable(BaseModel):
 class Storage(ConfigTable):
     """The object storage of the profile eu."""
 
+    # The braces are the template's placeholder, which only the profile local tolerates.
     endpoint: Annotated[str, Field(pattern=r"^(https?://|\{\{)")]
     region: Annotated[str, Field(min_length=1)]
     bucket: Annotated[str, Field(min_length=3)]

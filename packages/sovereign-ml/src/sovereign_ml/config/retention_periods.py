@@ -11,6 +11,7 @@ from pydantic import field_validator
 
 from sovereign_ml.config.profiles import ConfigTable
 
+# A number has to follow the P, or "P" alone would be a period of no time.
 PERIOD = re.compile(r"P(?=\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?")
 LOG_MINIMUM = "P6M"
 """AI Act Art. 19(1) and 26(6): logs of a high-risk system are kept for six months at least."""

@@ -67,6 +67,7 @@ class Settings(ConfigTable):
     project: ProjectSettings
     paths: PathSettings
     data: DataSettings
+    # Pydantic's models have a method `validate`, so the attribute needs another name.
     validate_: Annotated[ValidateSettings, Field(alias="validate")]
     features: FeatureSettings
     label: LabelSettings = LabelSettings()
@@ -99,6 +100,7 @@ class Settings(ConfigTable):
     def _outcomes_fit_the_bands(self) -> Settings:
         """Refuse outcomes that begin at no band of [score], or leave the lowest one without any."""
         outcomes = self.decision.outcomes
+        # Misuse is no ValueError, so pydantic passes it on with its own text.
         if outcomes and (wrong := faults(outcomes, tuple(self.score.bands))):
             raise Misuse(f"config.toml [decision] outcomes: {wrong}.")
         return self
@@ -228,6 +230,7 @@ class Settings(ConfigTable):
             rest=table.rest,
             trust_store=table.trust_store,
             view=table.view,
+            # Outside the project, because the files hold keys.
             private=self.secrets.key_file.parent / "hopsworks",
             key=self.secrets.hopsworks_key,
         )
@@ -340,6 +343,7 @@ def load(
 def check_text(text: str, profile: str | None = None) -> None:
     """Refuse a text that would not be read as ``config.toml``. Raises Misuse with one line."""
     with tempfile.TemporaryDirectory() as folder:
+        # Read from a file, so that it is judged exactly as the real one.
         (Path(folder) / "config.toml").write_text(text, encoding="utf-8")
         load(profile, Path(folder))
 

@@ -70,6 +70,7 @@ FeatureEngine = Literal["duckdb", "spark"]
 class FeatureSettings(ConfigTable):
     """Cut-offs and windows of step 3, in days."""
 
+    # The evaluation learns from two cut-offs at least, and tests on a later one.
     cutoffs: Annotated[int, Field(ge=3)]
     every_days: Count
     horizon_days: Count
@@ -145,6 +146,7 @@ class RegisterSettings(ConfigTable):
     max_brier_share: Annotated[float, Field(gt=0)] = 1.0
     calibration_slope: tuple[float, float] = (0.7, 1.4)
     max_fairness_gap: Share = 0.25
+    # A larger limit would ship another model than the one that was measured.
     max_fidelity_gap: Annotated[float, Field(ge=0, le=1e-6)] = 1e-9
     """Largest difference in probability between the fitted pipeline and the scorecard."""
 
@@ -232,6 +234,7 @@ class PipelineSettings(ConfigTable):
     """Claim of a volume that step 3 and the pods of Spark's operator share."""
 
 
+# With AttributeError, `hasattr` and `getattr` with a default work as usual.
 class MissingSetting(Misuse, AttributeError):
     """A key of ``[team]`` that a step reads and config.toml does not have."""
 

@@ -51,6 +51,7 @@ class Committer:
     def close(self) -> None:
         """Write pending drafts, then stop."""
         self._queue.put(None)
+        # A database that hangs must not keep the process from ending.
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
@@ -61,6 +62,7 @@ class Committer:
             if not group:
                 continue
             try:
+                # A database that was away is tried again with the next group.
                 store = store or self._opener()
                 results = store.append([draft for waiting in group for draft in waiting.drafts])
             except Exception as error:

@@ -56,6 +56,7 @@ class SQLite:
             self._connection = sqlite3.connect(
                 path, timeout=5, isolation_level=None, check_same_thread=False
             )
+            # In this mode a long reader, such as a proof of the chain, does not stop the writer.
             self._connection.execute("PRAGMA journal_mode=WAL")
             # In WAL mode a weaker setting would lose the newest commits in a power cut.
             self._connection.execute("PRAGMA synchronous=FULL")

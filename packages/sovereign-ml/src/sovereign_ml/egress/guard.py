@@ -86,8 +86,10 @@ def install(
         _state.addresses = {"127.0.0.1", "::1", "0.0.0.0", "::", ""}  # noqa: S104
         _state.setting = f"the hosts of [profile.{profile}] in config.toml"
         _state.record = record
+        # An audit hook cannot be removed, so a second call must not add another one.
         if not _state.hooked:
             _state.hooked = True
+            # The hook sees only addresses at a connection, so those of allowed names are noted.
             for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
                 setattr(socket, name, _remembering(getattr(socket, name)))
             sys.addaudithook(_hook)

@@ -21,6 +21,7 @@ def lift(y: Labels, p: Floats, budget: float) -> dict[str, float]:
 
     It compares with contacting the same number at random.
     """
+    # At least one person, because a choice of nobody has no precision.
     n = max(1, round(len(y) * budget))
     # Stable, so that people of one score are chosen alike on every machine.
     top = np.argsort(-p, kind="stable")[:n]

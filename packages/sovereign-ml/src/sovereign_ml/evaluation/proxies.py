@@ -91,6 +91,7 @@ def _guessed(inputs: Floats, values: Column, seed: int) -> Column:
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier
 
+    # Balanced, or the tree would guess the largest group for nearly everybody.
     tree = DecisionTreeClassifier(
         max_depth=4, min_samples_leaf=20, class_weight="balanced", random_state=seed
     )

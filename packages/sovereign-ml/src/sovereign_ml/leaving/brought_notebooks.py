@@ -26,6 +26,7 @@ from sovereign_ml.privacy.tombstones import write_durably
 HOMES = ("efs", "ebs", "notebook-instances")
 """Folders of a dump with one home directory per owner."""
 _LARGEST = 50_000_000
+# Studio names a kernel by the ARN of its image, which Jupyter elsewhere does not know.
 _KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 _LOOK_UP = re.compile(r"RecordIdentifiers?ValueAsString[\"']?\s*[=:]\s*\[?\s*[\"']")
 """A query for one record of the feature store by its key."""
@@ -68,6 +69,7 @@ def bring_notebooks(
 def _notebooks(home: Path, result: BroughtNotebooks) -> Iterator[Path]:
     """Yield the notebooks of a home directory, and count the other files. Do not follow links."""
     for folder, folders, names in os.walk(home):
+        # Of two notebooks with the same new name the first is written, so the order must be fixed.
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
@@ -96,12 +98,14 @@ def _bring(path: Path, target: Path, result: BroughtNotebooks, *, with_hits: boo
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         result.skipped["not a readable notebook"] += 1
         return
+    # To drop the cell would not be enough: others could read the secret, so it must be changed.
     if any(any(secrets_in(source)) for _, source in cells):
         result.skipped["a secret in it: change the secret, remove it, then call again"] += 1
         return
     notebook, hits = stripped(cells, with_hits=with_hits)
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     before = target.read_text(encoding="utf-8") if target.is_file() else ""
+    # Somebody may have worked on this file, and their work has no other copy.
     if before and before != text:
         result.skipped["changed after its import, or another of the same name"] += 1
         return
@@ -122,6 +126,7 @@ def _cells(notebook: dict[str, Any]) -> tuple[list[tuple[str, str]], Counter[str
     rows = [cell for sheet in sheets for cell in sheet["cells"]]
     cells = []
     for row in rows:
+        # Format 3 had two more kinds of cells with prose.
         kind = {"heading": "markdown", "html": "markdown"}.get(row["cell_type"], row["cell_type"])
         if kind not in ("code", "markdown", "raw"):
             raise ValueError(kind)
@@ -160,5 +165,6 @@ def _hits(row: dict[str, Any], source: str) -> set[str]:
     kinds = {hit.kind for hit in scan_notebook("", json.dumps({"cells": [row]}))}
     if _LOOK_UP.search(source):
         kinds.add("filter on one person")
+    # A variable may be named cohort in any code. In prose the word tells whom somebody chose.
     words = source if row["cell_type"] == "markdown" else " ".join(_COMMENT.findall(source))
     return kinds | ({"words on which people were chosen"} if is_cohort(words) else set())

@@ -81,6 +81,7 @@ QUESTIONS = (
         *("ListModelPackageGroups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"),
         "group",
         _each(
+            # Without a group this operation lists only packages that have no version.
             *("ListModelPackages", "ModelPackageSummaryList", "ModelPackageArn", "arn"),
             ApiQuestion(
                 "DescribeModelPackage",
@@ -130,6 +131,7 @@ QUESTIONS = (
             ),
         ),
     ),
+    # The progress counts this list. The question above only leads to the descriptions.
     ApiQuestion("ListUserProfiles", "studio/user-profiles.json"),
     ApiQuestion("ListSpaces", "studio/spaces.json"),
     ApiQuestion("ListApps", "studio/apps.json"),
@@ -167,6 +169,7 @@ _PATTERNS.append(("lifecycle/*.json", ""))
 def operation_of(path: str) -> str | None:
     """Return the operation of a file of the dump, "" if only its content tells, None if unknown."""
     for pattern, operation in _PATTERNS:
+        # The * of fnmatch also stands for slashes, so the depth must agree too.
         if path.count("/") == pattern.count("/") and fnmatchcase(path, pattern):
             return operation
     return None
@@ -255,4 +258,5 @@ def _shell(text: str) -> str:
     names = [name for _, name, _, _ in Formatter().parse(text) if name]
     if not names:
         return text
+    # A POSIX shell cuts {arn##*/} itself. `fetch` does the same in Python.
     return '"' + re.sub(r"\{([^}]*)\}", r"${\1}", text) + '"'

@@ -127,6 +127,7 @@ def _groups(dump: Dump, minimiser: Minimiser) -> Breaches:
             words = set(words_of(feature))
             if words & _INFERRED:
                 yield "L02", where
+            # `words_of` splits opt_in into two words.
             if words & _CONSENT or "optin" in feature.lower().replace("_", ""):
                 yield "L03", where
         tags = [tag.get(part, "") for tag in group.get("Tags", ()) for part in ("Key", "Value")]
@@ -162,6 +163,7 @@ def _stored(dump: Dump, minimiser: Minimiser, before: datetime) -> Iterator[tupl
             continue
         connection = db.connect()
         try:
+            # The kind of the key changes no count here. Without one a doubtful key is refused.
             group = offline_rows.group_of(groups[folder.name], folder, "person")
             connection.execute("SET TimeZone = 'UTC'")
             offline_rows.load(connection, group)
@@ -188,6 +190,7 @@ def _notebooks(dump: Dump, minimiser: Minimiser) -> Breaches:
     for home in (home for name in HOMES for home in sorted((dump.folder / name).glob("*"))):
         where = minimiser.mark("owner", home.name)
         for path in sorted(home.rglob("*.ipynb")):
+            # A link may lead out of the dump, to a file of this machine.
             if path.is_symlink() or not path.is_file():
                 continue
             text = path.read_text(encoding="utf-8-sig", errors="replace")

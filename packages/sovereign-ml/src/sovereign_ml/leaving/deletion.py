@@ -48,6 +48,7 @@ def count_of(script: str) -> int:
     return sum(line.startswith("run ") for line in script.splitlines())
 
 
+# There is no `set -e`: a resource that somebody has deleted must not stop the others.
 _HEAD = """\
 #!/bin/sh
 # Deletes the resources in the dump. Read it first, then run it where the AWS CLI has the rights.
@@ -65,6 +66,7 @@ _TAIL = """\
 
 def _deletions(dump: Dump) -> Iterator[str]:
     search, below = dump.found, dump.below
+    # A schedule uses its endpoint, and a live endpoint its configuration. So they go in this order.
     yield from _each(below("monitoring").values(), "monitoring-schedule", "MonitoringScheduleName")
     yield from _each(dump.endpoints().values(), "endpoint", "EndpointName")
     yield from _each(below("endpoint-configs").values(), "endpoint-config", "EndpointConfigName")
@@ -74,6 +76,7 @@ def _deletions(dump: Dump) -> Iterator[str]:
     for row in dump.answer("lineage.json").get("AssociationSummaries", ()):
         source, target = _word(row["SourceArn"]), _word(row["DestinationArn"])
         yield f"sagemaker delete-association --source-arn {source} --destination-arn {target}"
+    # The API deletes no component that is in a trial, and no trial that has components.
     for trial in search("ExperimentTrial"):
         for row in trial.get("TrialComponentSummaries", ()):
             yield (
@@ -141,6 +144,7 @@ def _shared_places(dump: Dump) -> Iterator[str]:
 
 def _studio_deletions(dump: Dump) -> Iterator[str]:
     sm = "sagemaker"
+    # A space or profile with an app cannot be deleted, nor a domain that has any of them.
     for row in dump.answer("studio/apps.json").get("Apps", ()):
         # A deleted app stays in the list for a day.
         if row.get("Status") == "Deleted":

@@ -23,6 +23,7 @@ _CLOCKS = timedelta(hours=1)
 """Time by which the clock of the machine that made the dump may be ahead of ours."""
 _OLD_CLI = {1: (1, 37), 2: (2, 23)}
 """Oldest versions of the CLI whose answers have all fields that are read (January 2025)."""
+# The CLI of the dump may be older or newer than our botocore. These problems are only notes.
 _MAY_LACK = {"missing required field", "unknown field", "empty input", "more than one input"}
 _CONTENT = {
     "StudioLifecycleConfigName": "DescribeStudioLifecycleConfig",
@@ -104,6 +105,7 @@ class Dump:
 
     def answer(self, path: str) -> Record:
         """Return the answer at ``path``, or an empty record if the dump has none."""
+        # A refused question has no file. `gaps` names it, so an empty answer hides nothing.
         return self.answers.get(path, Record())
 
     def below(self, folder: str) -> dict[str, Record]:
@@ -174,6 +176,7 @@ class Dump:
     @property
     def digest(self) -> str:
         """Return a hash over the content of every answer."""
+        # A copy with other spaces or another order of members is the same evidence.
         text = json.dumps(self.answers, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -261,6 +264,7 @@ def open_dump(folder: Path, person_keys: Iterable[str] = ()) -> Dump:
 def _notes_on(operation: str, answer: Record) -> Iterator[str]:
     """Yield notes on missing or unknown members. Raises ValueError for a wrong type."""
     if "MetricQueryResults" in answer:
+        # In botocore the metrics are a service of their own.
         shapes = service_model("sagemaker-metrics").operation_model("BatchGetMetrics")
         queries = {"MetricQueries": answer.get("MetricQueries", [])}
         yield from _held_to(shapes.input_shape, queries, "BatchGetMetrics asks")
@@ -277,6 +281,7 @@ def _notes_on(operation: str, answer: Record) -> Iterator[str]:
     if not operation:
         raise ValueError("unknown content; expected the answer of the operation of its folder")
     shape = service_model().operation_model(operation).output_shape
+    # boto3 adds this member to every answer, and no shape has it.
     members = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
     yield from _held_to(shape, members, f"{operation} answers")
 
@@ -289,6 +294,7 @@ def _held_to(shape: Any, members: dict[str, Any], source: str) -> Iterator[str]:
     except RuntimeError as error:
         # botocore's error for a wrong time.
         raise ValueError(f"{error}; expected seconds or ISO 8601") from None
+    # botocore's public interface has only one text of all errors together.
     for reason, where, details in report._errors:
         place = where.strip(".") or "top"
         if reason in _MAY_LACK or reason in ("invalid range", "invalid length"):
@@ -329,6 +335,7 @@ def _check_times(value: Any, shape: Any, where: str) -> None:
         for name, item in value.items():
             if name in shape.members:
                 _check_times(item, shape.members[name], f"{where}.{name}".strip("."))
+    # A list of texts holds no time, and some of these lists are long.
     elif kind == "list" and isinstance(value, list) and shape.member.type_name != "string":
         for item in value:
             _check_times(item, shape.member, f"{where}[]")

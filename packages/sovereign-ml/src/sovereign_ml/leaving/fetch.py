@@ -53,6 +53,7 @@ def _begun(file: Path, region: str) -> dict[str, str]:
             "name a new folder."
         )
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # A complete dump of the script has only "made".
     began = str(before.get("began") or before.get("made") or now)
     about = {"began": began, "tool": "churn leave fetch", "region": region}
     _write(file, about)
@@ -64,12 +65,14 @@ def _clients(region: str, endpoint: str) -> dict[str, Any]:
     from botocore.config import Config
 
     config = Config(
+        # The default of 3 attempts is too few for thousands of descriptions, which AWS throttles.
         retries={"mode": "standard", "total_max_attempts": 8},
         connect_timeout=10,
         read_timeout=60,
         parameter_validation=True,
     )
     session = boto3.Session(region_name=region)
+    # Without this check the first question would fail, in words of boto3.
     if session.get_credentials() is None:
         raise Misuse(
             "No AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a role that "
@@ -184,6 +187,7 @@ class _Walk:
                 for name in names
             ]
             results: list[dict[str, Any]] = []
+            # The API takes at most 100 queries in a call.
             for start in range(0, len(queries), 100):
                 batch = {"MetricQueries": queries[start : start + 100]}
                 series = self._answered(
@@ -224,6 +228,7 @@ class _Walk:
                 idle = 0 if answer["Records"] else idle + 1
                 if idle > _IDLE:
                     raise Refused(f"BatchGetRecord of {group} does not process records: try later.")
+                # An overloaded store leaves some keys unprocessed. They are asked again at the end.
                 pending = pending[100:] + [
                     name
                     for row in answer["UnprocessedIdentifiers"]
@@ -232,6 +237,7 @@ class _Walk:
             if not page.get("NextToken"):
                 break
             token = {"NextToken": page["NextToken"]}
+        # One write at the end: a part of the records must not look like all of them.
         write_durably(file, "".join(f"{record}\n" for record in records), mode=0o600)
 
 

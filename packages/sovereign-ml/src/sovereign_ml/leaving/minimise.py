@@ -46,6 +46,8 @@ _ADDRESS = re.compile(
     r"(?i)\b[a-z][a-z0-9+.-]{1,20}://\S|\barn:aws[\w-]*:|\b\d{12}\.dkr\.ecr\.|\bfs-[0-9a-f]{8,17}\b"
     r"|\b[\w.-]+\.amazonaws\.(?:com|eu)|\b[\w-]+\.sagemaker\.aws\b"
 )
+# Lengths of a UUID and of MD5, SHA-1 and SHA-256. A hashed id is still a pseudonym of a
+# person, and so personal data (GDPR recital 26).
 _RECORD_ID = re.compile(
     r"(?i)\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b"
 )
@@ -53,6 +55,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d[\d,_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _DATE = re.compile(r"(?:19|20)\d\d(?:[01]\d(?:[0-3]\d)?)?")
 _SMALLEST = 10
 """Smallest count of people that becomes a range. ``min_users = 3`` is rather a setting."""
+# MLflow allows 250 characters, and "original." comes in front of some keys.
 _LONGEST_KEY = 240
 
 
@@ -76,6 +79,7 @@ def has_person_number(text: str) -> bool:
     """Return whether a word for a person has a number behind it that is no date: customer-8123456."""
     words = [word for word in words_of(text) if word not in ("id", "no", "nr", "number")]
     return any(
+        # Shorter numbers are mostly versions or counts, as in customer_v2.
         word in _PERSON and len(number) >= 4 and number.isdigit() and not _DATE.fullmatch(number)
         for word, number in pairwise(words)
     )
@@ -140,6 +144,7 @@ class Minimiser:
         reasons = {
             "employee": joined in _STAFF,
             "free text": joined in _FREE or (not address and len(text.split()) > FREE_TEXT_WORDS),
+            # The SDK puts its own settings here, such as sagemaker_submit_directory.
             "setting of SageMaker's own": name.startswith("sagemaker_"),
             "cohort": is_cohort(name) or (not address and is_cohort(text)),
             "identifier": is_person_key(name)
@@ -151,6 +156,7 @@ class Minimiser:
     def place(self, address: str) -> str:
         """Return a mark for an address, the same for the same address."""
         mark = f"place-{self.mark('place', address)}"
+        # The address itself goes into a private file outside git, `progress.PLACES`.
         self.places[mark] = address
         self.left_out["address, as a mark"] += 1
         return mark
@@ -174,12 +180,14 @@ class Minimiser:
         if not is_cohort(name) and not any(personal_value(part) for part in parts):
             return name
         self.left_out["group of a metric, as a mark"] += 1
+        # The measure in front, such as auc, says nothing about people.
         head = re.match(r"[a-zA-Z]+(?=[._/:-])", name)
         mark = f"group-{self.mark('group', name)[:4]}"
         return f"{head[0]}.{mark}" if head else mark
 
     def mark(self, kind: str, text: str) -> str:
         """Return a mark for ``text``, the same for the same text, but only in this project."""
+        # Names are few. Without the key, anybody could hash them all and compare.
         return hmac.digest(self.key, f"leaving {kind} {text}".encode(), "sha256").hex()[:8]
 
 
@@ -236,6 +244,7 @@ def safe_keys(values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]
     folded: set[str] = set()
     for name, value in values.items():
         key = safe_key(name)
+        # Some databases of MLflow, such as MySQL, compare keys without regard to case.
         if key.lower() in folded:
             mark = hashlib.sha256(name.encode()).hexdigest()[:6]
             key = f"{key[: _LONGEST_KEY - 7]}-{mark}"

@@ -149,6 +149,7 @@ def load(connection: duckdb.DuckDBPyConnection, group: OfflineGroup) -> None:
     """Create the view ``stored`` over the Parquet files of the group."""
     files = sorted(path for path in group.folder.rglob("*") if _is_parquet(path))
     if any(group.folder.rglob("*.metadata.json")) or (
+        # An export by Athena has no folders of partitions, and its rows are the current ones.
         group.iceberg and any("_trunc=" in str(path) for path in files)
     ):
         text = ICEBERG.replace("<group>", group.name).replace("<table>", group.table or "<table>")
@@ -284,6 +285,7 @@ def read_times(
             "TIMESTAMP '1970-01-01') AS api, "
             "CAST(CAST(write_time AS TIMESTAMPTZ) AS TIMESTAMP) AS written, "
             "coalesce(CAST(is_deleted AS BOOLEAN), false) AS deleted, "
+            # A row without a time of writing may be young too.
             f"coalesce(written > TIMESTAMP '{frozen:%Y-%m-%d %H:%M:%S}', true) AS young{casts} "
             "FROM stored"
         )

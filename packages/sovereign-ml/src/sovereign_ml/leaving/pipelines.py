@@ -82,6 +82,7 @@ def _gets(value: Any) -> Iterator[str]:
     """Yield the steps whose results a value uses at any depth, as in Std:Join and Std:JsonGet."""
     if isinstance(value, Mapping):
         for key, item in value.items():
+            # Parameters and execution variables are read with Get too, but they order no steps.
             if key == "Get" and isinstance(item, str) and (match := _STEP.match(item)):
                 yield match[1]
             yield from _gets(item)
@@ -111,11 +112,13 @@ def write_pages(dump: Dump, output: Path, minimiser: Minimiser) -> tuple[list[st
             definition = json.loads(answer["PipelineDefinition"])
             steps = steps_of(definition)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            # Other errors come from json or a missing member, and their texts do not help here.
             reason = str(error) if type(error) is ValueError else "its definition is not readable"
             refused.append(f"{title}: {reason}")
             continue
         text = "\n".join(_page(title, definition, steps, minimiser)) + "\n"
         output.mkdir(parents=True, exist_ok=True)
+        # The name comes from another machine. With a slash it could lead out of the folder.
         file = re.sub(r"[^\w.-]", "_", title)
         write_durably(output / f"{file}.md", text)
         open_steps = sum(step.kind not in _ANSWERS for step in steps)

@@ -59,6 +59,7 @@ def safe_place(root: Path, dump: Path) -> None:
     if not folder.is_relative_to(root.resolve()) or not git.in_repository(root):
         return
     try:
+        # A pattern such as data/* ignores the files in a folder, but not the folder.
         git.ask(root, "check-ignore", "-q", str(folder / "about.json"))
     except git.GitError:
         raise Refused(
@@ -112,6 +113,7 @@ def read(root: Path) -> dict[str, Any]:
         utc(report["last_dump_at"])
         return report
     except (ValueError, KeyError, TypeError):
+        # A damaged report must not count as none, or the proof of a deletion would be lost.
         raise Misuse(f"{REPORT} is not the report of `churn leave`: restore it from git.") from None
 
 
@@ -121,6 +123,7 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
     last, dump_time = report.get("last_dump_at"), dump.made
     report.setdefault("system", "sagemaker")
     report.setdefault("since", f"{now:%Y-%m-%d}")
+    # In one report, an emptied account would hide what is left in the other.
     if report.get("account") not in (None, "", dump.account) and dump.account:
         raise Refused(
             f"{dump.folder} is a dump of another account than the one in {REPORT}: "
@@ -133,6 +136,7 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
         report["dump_sha256"] = dump.digest
         _keep_groups(root, dump)
         report["remaining"] = [
+            # The report is in git for good, and a small exact count may point to one person.
             {"kind": kind, "count": bucket(count)[0], "personal_data": _holds_people(kind)}
             for kind, count in remaining(dump).items()
         ]
@@ -145,6 +149,7 @@ def _keep_groups(root: Path, dump: Dump) -> None:
     """Keep the names of the feature groups about people, which an erasure there needs."""
     groups = dump.feature_groups()
     names = [name for name, row in groups.items() if dump.is_about_people(row)]
+    # An older list must become shorter too, or an erasure would name groups that do not exist.
     if names or (root / GROUPS).is_file():
         write_durably(root / GROUPS, json.dumps(names, indent=2) + "\n", mode=0o600)
 
@@ -161,8 +166,10 @@ def _write(root: Path, report: Mapping[str, Any]) -> None:
 
 def _state(report: Mapping[str, Any], step: str) -> str:
     before = str(report.get("state", "planned"))
+    # Somebody may go on to use SageMaker after the deletion was shown.
     if before == "deleted" and report["remaining"]:
         return "both"
+    # An audit only reads. It does not yet begin the time with two systems.
     return "both" if before == "planned" and step != "audit" else before
 
 
@@ -221,6 +228,7 @@ def finished(root: Path, dump: Dump, now: datetime) -> None:
         )
     problems = [f"{count} {kind}" for kind, count in remaining(dump).items()]
     problems += dump.gaps(now)
+    # SageMaker leaves these files in S3 when their feature group is deleted.
     if stored := sum(any(p.rglob("*.parquet")) for p in (dump.folder / "offline").glob("*")):
         problems.append(f"rows of the offline store in {stored} folders of the dump")
     if problems:

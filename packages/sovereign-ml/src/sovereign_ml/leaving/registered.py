@@ -19,6 +19,7 @@ from sovereign_ml.leaving.runs import STATE_TAG, Brought, clear_halves
 from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import ImportedRun
 
+# A pickle can run any code when it is loaded, so the record marks such archives.
 _PICKLED = re.compile(r"\.(?:pkl|pickle|joblib)\b")
 
 
@@ -69,6 +70,7 @@ def _group_of(row: Mapping[str, Any]) -> str:
 def _package_run(
     row: Mapping[str, Any], group: str, project: str, minimiser: Minimiser
 ) -> ImportedRun:
+    # MLflow would replace a 0 by the time of the import.
     created = ms(row.get("CreationTime")) or 1
     containers = row.get("InferenceSpecification", {}).get("Containers", ())
     archives = [
@@ -112,6 +114,7 @@ def _package_run(
         points=(),
         tags={
             **{name: value for name, value in tags.items() if value},
+            # The version has the ARN's own mark, so the run needs another one.
             ARN_TAG: arn_mark(f"run of {row['ModelPackageArn']}"),
             "sagemaker.kind": "ModelPackage",
         },

@@ -54,6 +54,7 @@ def bring(
     Runs that ended before ``ended_after`` are skipped: retention would delete them at once.
     ``only`` is SageMaker's name of one experiment. Raises Misuse if it has no run in the dump.
     """
+    # This comes first, so that an incomplete run does not count as imported.
     result = Brought(repaired=clear_halves(tracking))
     present = {run.data.tags[ARN_TAG]: run for run in mlflow_runs.brought_runs(tracking)}
     imported: set[str] = set()
@@ -78,6 +79,7 @@ def bring(
             result.skipped["ended before the retention period of runs; --older brings it"] += 1
         else:
             if before is not None:
+                # Nothing is lost if the call is killed here: the dump has the whole run.
                 mlflow_runs.delete(tracking, [before.info.run_id])
                 result.repaired += 1
             mlflow.bring_run(tracking, run, STATE_TAG)
@@ -130,6 +132,7 @@ def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[
         points = points + [point for point in last if point[0] not in drawn]
         yield home, _run(project, home, _component(row, job), points, minimiser)
     for arn, job in jobs.items():
+        # The others were imported above, with the component that they belong to.
         if arn not in sources:
             home = job.get("ExperimentConfig", {}).get("ExperimentName") or "training-jobs"
             yield home, _run(project, home, _job(job), _finals(job), minimiser)
@@ -141,6 +144,7 @@ def _experiments_of(dump: Dump) -> dict[str, str]:
     for trial in sorted(dump.found("ExperimentTrial"), key=lambda row: str(row["TrialName"])):
         for summary in trial.get("TrialComponentSummaries", ()):
             name = summary.get("TrialComponentName", "")
+            # A component may be in trials of several experiments, but a run of MLflow has only one.
             homes.setdefault(name, trial.get("ExperimentName", ""))
     for row in dump.found("ExperimentTrialComponent"):
         for parent in row.get("Parents", ()):
@@ -149,6 +153,7 @@ def _experiments_of(dump: Dump) -> dict[str, str]:
 
 
 def _component(row: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
+    # A job has its parameters as text only. The component's own ones may be numbers.
     parameters: dict[str, Any] = {**job.get("HyperParameters", {})}
     for name, value in row.get("Parameters", {}).items():
         parameters[name] = value.get("NumberValue", value.get("StringValue", ""))
@@ -215,6 +220,7 @@ def _run(
     minimiser.left_out["free text"] += record["free"]
     params = minimiser.values(record["params"])
     tags = minimiser.values(
+        # AWS writes these tags itself, such as sagemaker:user-profile-arn with an employee's name.
         {k: v for k, v in record["tags"].items() if not k.startswith(("sagemaker:", "aws:"))}
     )
     for summary in record["summaries"]:

@@ -195,6 +195,7 @@ def _content(side: Mapping[str, Any]) -> Any:
     text, encoding = side["data"], side.get("encoding", "")
     kind = str(side.get("observedContentType", "")).lower()
     if encoding == "BASE64":
+        # By default Python skips foreign characters, and garbage would be compared.
         text = base64.b64decode(text, validate=True).decode("utf-8")
     if encoding == "JSON" or "json" in kind:
         return json.loads(text)
@@ -273,6 +274,7 @@ def _value(spec: FeatureSpec, values: Mapping[str, Any]) -> Any:
         return None
     low = -math.inf if spec.minimum is None else spec.minimum
     high = math.inf if spec.maximum is None else spec.maximum
+    # NaN fails this comparison too, so it needs no case of its own.
     if not low <= number <= high:
         raise _NotRead(f"{spec.name} is outside its limits or no number, which the service refuses")
     return number
@@ -287,6 +289,7 @@ def _number(value: Any) -> float:
 
 def _probability(value: Any) -> float:
     number = _number(value)
+    # To clip would make a probability of an answer in log-odds or per cent.
     if not 0 <= number <= 1:
         raise _NotRead("an answer that is no probability between 0 and 1")
     return number

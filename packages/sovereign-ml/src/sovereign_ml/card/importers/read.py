@@ -81,6 +81,7 @@ def import_card(path: Path) -> ImportedCard:
             "schema_version": parsed.schema_version,
             "raw_sha256": hashlib.sha256(raw).hexdigest(),
             "foreign_status": mask(parsed.foreign_status),
+            # A key of a foreign card may hold somebody's address too.
             "unmapped": tuple(mask(leaf) for leaf in unmapped),
             "warnings": tuple(_warnings(parsed)),
         }

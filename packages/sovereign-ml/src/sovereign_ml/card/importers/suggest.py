@@ -82,6 +82,7 @@ def _value(target: str, texts: list[str]) -> Any:
     if target == "data.sources":
         rows = tomlkit.array()
         for text in texts:
+            # From whom the data came is a legal statement (GDPR 14), not one of a foreign card.
             rows.append(tomlkit.inline_table() | {"name": mask(text), "origin": NOT_ANSWERED})
         return rows.multiline(True)
     if target in LISTS:

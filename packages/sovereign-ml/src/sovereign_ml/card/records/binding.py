@@ -37,6 +37,7 @@ def basis(card: Card) -> str:
         "derived": card.derived.model_dump(mode="json", include={"dpia": True}),
     }
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    # People copy it into documents.toml, so half of the hash is enough.
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 

@@ -74,6 +74,7 @@ def hosts(sheet: Sheet) -> Grid:
         (
             host.hostname,
             t.code(host.component),
+            # A host without personal data is no recipient, so its owner need not be known.
             host.provider or (OPEN_TEXT if "personal_data" in host.carries else DASH),
             t.code(host.jurisdiction_class),
             said(host.carries, t),

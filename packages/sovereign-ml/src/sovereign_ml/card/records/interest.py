@@ -49,6 +49,7 @@ def measured_necessity(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
         # A rule inside the model's interval does as well as the model.
         if value is not None and value >= (best.value if best.low is None else best.low):
             points.append(t("points.rule_as_good", rule=t.code(name), value=figure(value)))
+    # Without a simple rule to compare with, nothing shows that the model is needed.
     if not any("roc_auc" in values for values in evaluation.baselines.values()):
         points.append(t("points.no_rule"))
     return sheet.grid("grids.rules", *_HEADS, rows=rows), tuple(points)

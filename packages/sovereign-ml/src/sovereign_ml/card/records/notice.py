@@ -84,6 +84,7 @@ def items(sheet: Sheet) -> dict[str, bool]:
 def _object(sheet: Sheet) -> Section | None:
     t, marketing = sheet.t, sheet.card.derived.decision.direct_marketing
     texts, lines = [], []
+    # While it is open whether this is marketing, people are told of the right.
     if marketing is not False:
         texts.append(t("notice.object_marketing"))
         lines.append(sheet.line("rights.stop_offers", "objection.marketing_channel", "GDPR 21(2)"))

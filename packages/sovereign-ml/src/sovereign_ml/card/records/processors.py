@@ -40,6 +40,7 @@ def _contract(sheet: Sheet, name: str) -> Section:
     added = sheet.added.processors.get(name, ProcessorAdditions())
     lines = [
         sheet.of(f"contract.{point}", getattr(added, point), f"GDPR 28(3)({letter})")
+        # With strict, a further point without a letter of the article fails at once.
         for point, letter in zip(POINTS, "abcdefgh", strict=True)
     ]
     lines.append(sheet.of("contract.subprocessors", added.subprocessors, "GDPR 28(2), 28(4)"))
@@ -82,6 +83,7 @@ def _reached(sheet: Sheet) -> list[Host]:
     rows = [
         host
         for host in common.elsewhere(sheet.card)
+        # Code alone tells nothing about people.
         if (host.us_nexus or host.jurisdiction_class in OUTSIDE) and set(host.carries) - {"code"}
     ]
     # One host may serve several components.

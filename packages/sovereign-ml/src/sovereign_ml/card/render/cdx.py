@@ -30,6 +30,7 @@ def render_cyclonedx(card: Card) -> str:
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "serialNumber": f"urn:uuid:{serial}",
+        # It would count the versions of one serial number, and each content has its own.
         "version": 1,
         "metadata": _filled(
             {
@@ -94,6 +95,7 @@ def _card(card: Card) -> dict[str, Any]:
 def _metrics(card: Card) -> list[dict[str, Any]]:
     rows = []
     for name, estimate in card.facts.evaluation.metrics.items():
+        # CycloneDX wants every figure as a text.
         row: dict[str, Any] = {"type": name, "value": f"{estimate.value:.6g}"}
         if estimate.low is not None and estimate.high is not None:
             bounds = {"lowerBound": f"{estimate.low:.6g}", "upperBound": f"{estimate.high:.6g}"}

@@ -62,6 +62,7 @@ def _environment() -> Environment:
         loader=PackageLoader("sovereign_ml.card.render"),
         # The card holds texts of people and of foreign systems.
         autoescape=True,
+        # By default Jinja prints nothing for a wrong name, and a right could be missing unseen.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

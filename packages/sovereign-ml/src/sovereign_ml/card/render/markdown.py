@@ -61,6 +61,7 @@ def escape(text: object) -> str:
     It is one line without markup or HTML, and it breaks no table cell.
     """
     flat = " ".join(str(text).split())
+    # Quotes do no harm outside of tags, and escaped ones are hard to read.
     return SPECIAL.sub(r"\\\1", html.escape(flat, quote=False))
 
 

@@ -35,6 +35,7 @@ GAPS = {
 }
 
 
+# Zeros in front let bands sort as texts. A reader does not need them.
 LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
 
 
@@ -50,6 +51,7 @@ def said(value: object, texts: Catalogue = ENGLISH) -> str:
     """
     if value in (None, NOT_ANSWERED) or (isinstance(value, str) and is_open(value)):
         return texts("words.open")
+    # This comes before the numbers, because a bool is an int in Python.
     if isinstance(value, bool):
         return texts("words.yes" if value else "words.no")
     if isinstance(value, Group):

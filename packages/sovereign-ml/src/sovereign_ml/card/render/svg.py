@@ -35,6 +35,7 @@ def curve(part: FeatureCurve, reach: float) -> Markup:
     """
     if part.categories:
         return _bars(part, reach)
+    # On this scale the model is straight between its knots, and so is the picture.
     bend = math.asinh if part.transform == "asinh" else float
     across = _scale(bend(part.knots[0]), bend(part.knots[-1]), LEFT, WIDTH - RIGHT)
     up = _scale(-reach, reach, HEIGHT - BOTTOM, TOP)

@@ -74,6 +74,7 @@ def high_risk_denied(case: Case) -> Hits:
     if section.annex_iii_point == "none":
         yield f"ai_act.annex_iii_point is 'none', and action or areas lead to {area}."
     listed = items_of(section.areas)
+    # Compared by the number of the area, because 4a and 4b are both in area 4.
     named = {item.partition("_")[0][0] for item in listed}
     missing = [point for point in points if point[0] not in named and point != "other"]
     if section.areas != NOT_ANSWERED and missing:

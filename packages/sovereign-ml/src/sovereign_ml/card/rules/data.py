@@ -88,6 +88,7 @@ def unnecessary_input(case: Case) -> Hits:
 
 def _banned(feature: FeatureFact) -> str:
     no_reason = "" if not is_open(feature.necessity_reason) else "no reason why it is necessary"
+    # The category decides first: no reason makes an identifier a feature.
     return BANNED.get(feature.category, no_reason)
 
 

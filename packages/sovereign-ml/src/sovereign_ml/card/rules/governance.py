@@ -150,7 +150,8 @@ def host_not_allowed(case: Case) -> Hits:
                 f"{host.component} keeps personal data on {where}, "
                 "which the profile does not allow."
             )
-        # A declared domain covers the hosts below it.
+        # A declared domain covers the hosts below it. With the dots, example.org does not cover
+        # notexample.org.
         covered = any(f".{host.hostname}".endswith(f".{name}") for name in declared)
         if host.jurisdiction_class == "SELF_DECLARED" and not covered:
             yield f"Nobody declared who owns {host.hostname}, which carries personal data."

@@ -119,6 +119,7 @@ def imported_status(case: Case) -> Hits:
     foreign = case.facts.imported.foreign_status.strip()
     for path, _, value in walk(case.answers):
         if isinstance(value, str) and (
+            # Without a foreign status, every empty answer would equal it.
             FOREIGN.search(value) or (foreign and value.strip() == foreign)
         ):
             severity: Severity = "block" if EVIDENCE.search(path) else "warn"

@@ -144,6 +144,7 @@ def switched_basis(case: Case) -> Hits:
     if before is None:
         return
     now = case.answers.lawful_basis.used()
+    # An open phase was not switched. Rule R23 asks for it.
     switched = [phase for phase, basis in before.bases.items() if now.get(phase, basis) != basis]
     same = (
         case.answers.purpose.statement == before.purpose

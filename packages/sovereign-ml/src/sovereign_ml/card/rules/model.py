@@ -76,6 +76,7 @@ def unfair(case: Case) -> Hits:
         case.answers.evaluation.fairness_tolerance != NOT_ANSWERED,
     )
     tolerance = _tolerance(case)
+    # The question asks for name and role, and the name stands before the comma.
     signed = not is_open(evaluation.fairness_justification) and is_named_person(
         evaluation.fairness_justification_by.partition(",")[0]
     )

@@ -38,6 +38,7 @@ Form = Literal["short", "sentence", "place", "country", "period"]
 class Group(BaseModel):
     """A group of card fields. It is frozen, and a key that is not a field is refused by name."""
 
+    # A command uses few of these groups, and to build all of them would slow its start.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
@@ -102,6 +103,7 @@ def items_of(answer: tuple[Item, ...] | str) -> tuple[Item, ...]:
     return answer if isinstance(answer, tuple) else ()
 
 
+# The rules look at the same answers again and again.
 @lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """Return the text as it is compared.

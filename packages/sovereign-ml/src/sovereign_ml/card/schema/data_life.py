@@ -70,6 +70,7 @@ class RetentionRule(Group):
     period: Text = ask("How long (ISO 8601, e.g. P24M)?", "GDPR 5(1)(e)", form="period")
     start_event: Text = ask("Counted from what?", "GDPR 5(1)(e)", when="optional")
     mechanism: Mechanism | Open = ask("Deleted how?", "GDPR 5(1)(e), 25", when="optional")
+    # A bucket with versions still holds an object that was deleted.
     covers_versions: Flag = ask(
         "Are old versions of the object deleted too?", "GDPR 5(1)(e)", when="optional"
     )
@@ -90,6 +91,7 @@ class ErasureAnswers(Group):
     """
 
     channel: Text = ask("How does a person ask to be erased?", "GDPR 17(1), 12(2)", form="place")
+    # Article 12(3) gives one month from the request.
     max_days: Number = ask("Within how many days is it done?", "GDPR 12(3)")
     model_action: ModelAction | Open = ask(
         "What happens to a model that was trained on their data?", "GDPR 17; Opinion 28/2024 s. 3.2"
@@ -124,6 +126,7 @@ class ModelPrivacy(Group):
     conclusion_ref: Text = ask(
         "Where is the conclusion?", "Opinion 28/2024 s. 3.2", when="claims_anonymous", form="place"
     )
+    # Section 3.4: data obtained unlawfully may make the use of the model unlawful too.
     upstream_lawfulness: Lawfulness | Open = ask(
         "Was the data, or a model you built on, obtained lawfully?",
         "Opinion 28/2024 s. 3.4; GDPR 5(2)",

@@ -200,6 +200,7 @@ class RuleWaiver(Group):
     rule_id: Text
     reason: Text
     owner: Text
+    # Without an end a waiver waives nothing (rule R70).
     expires: Day
 
 

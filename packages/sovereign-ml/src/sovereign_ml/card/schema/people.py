@@ -105,6 +105,7 @@ class Purpose(Group):
         "Is the score used to choose who gets an offer or advertising?", "GDPR 21(2)-(3)"
     )
     subject_categories: Texts = ask("Whose data is it (customers, members, ...)?", "GDPR 30(1)(c)")
+    # National law and the lists of authorities depend on these countries (rule R78).
     territories: Texts = ask(
         "In which countries do these people live (two-letter codes)?",
         "GDPR 30(1)(c), 35",
@@ -236,6 +237,7 @@ class DecisionAnswers(Group):
     price_personalised: Flag = ask(
         "Does a person's price or discount depend on the score?", "Dir. 2011/83 Art. 6(1)(ea)"
     )
+    # Directive (EU) 2019/2161 added this duty.
     price_notice_ref: Text = ask(
         "Where are people told, before the contract, that the price is personalised?",
         "Dir. 2011/83 Art. 6(1)(ea)",

@@ -62,6 +62,7 @@ class Notice(Group):
         when="third_party_data",
         form="place",
     )
+    # Article 14(3)(a) allows one month at most.
     art14_within_days: Number = ask(
         "After how many days do those people get it?", "GDPR 14(3)", when="third_party_data"
     )
@@ -256,6 +257,7 @@ class Transfer(Group):
 
     to: Text
     tool: TransferTool | Open = ask("Which transfer tool?", "GDPR 44-49")
+    # C-311/18: clauses alone do not show that the law there protects people well enough.
     tia_ref: Text = ask(
         "Where is the transfer impact assessment?", "EDPB 01/2020", when="optional", form="place"
     )

@@ -115,6 +115,7 @@ class Art22(Group):
         when="law_exception",
         form="place",
     )
+    # Here the law itself must give them: Article 22(3) names contract and consent only.
     safeguards_in_law: Text = ask(
         "Which safeguards does that law give?",
         "GDPR 22(2)(b); C-634/21 paras 65-71",

@@ -34,6 +34,7 @@ def opened(settings: Settings, folder: Path) -> Dump:
 
     safe_place(settings.root, folder)
     dump = open_dump(folder, settings.leave.person_keys)
+    # Standard output may be JSON for another program.
     for gap in dump.gaps(now()):
         typer.echo(f"Note: {gap}", err=True)
     for line in dump.notes[:3]:
@@ -100,6 +101,7 @@ def fetch(
 def _checked_region(region: str) -> None:
     from sovereign_ml.leaving.catalogue import REGION
 
+    # The region becomes a part of host names and of the script.
     if not REGION.fullmatch(region):
         raise Misuse(f"{region!r} is no region of AWS, such as eu-central-1.")
 
@@ -150,6 +152,7 @@ def cards(dump: DumpArgument, profile: ProfileOption = None) -> None:
     for name, status in written:
         typer.echo(f"{name}: status {status or 'none'!r} in SageMaker, which approves nothing here")
     facts = {"made": len(written), "left": {"not readable": len(refused)}}
+    # Noted before the refusal: the other cards were written.
     progress.note(settings.root, answers, "cards", facts, now())
     typer.echo(f"{len(written)} cards are in {output.relative_to(settings.root)}.")
     if refused:
@@ -196,6 +199,7 @@ def features(
                 barred=barred(settings),
             )
         except (Refused, Misuse) as error:
+            # A group that cannot be read keeps no other group back.
             refused.append(str(error))
             continue
         omitted = {reason: count for reason, count in done.skipped.items() if count}

@@ -165,6 +165,7 @@ def _compare_features(
             f"{', '.join(groups) or 'none'}."
         )
     stored = [name for name, row in groups.items() if request.is_stored(row)]
+    # Somebody chose the groups in config.toml, so they come before all that exist.
     chosen = names or [name for name in groups if name in settings.leave.parity] or stored
     if not chosen:
         raise Misuse(
@@ -174,6 +175,7 @@ def _compare_features(
     may_differ = settings.leave.tolerance.may_differ
     output: list[dict[str, Any]] = []
     problems, facts = [], {}
+    # The tables hold data of people, so they are deleted with the end of this call.
     with tempfile.TemporaryDirectory() as spill:
         for number, name in enumerate(chosen, 1):
             if name not in stored:
@@ -237,6 +239,7 @@ def _compared(
         answers.feature_groups()[name], inside(answers.folder, f"offline/{name}"), "person"
     )
     if request.online:
+        # Only for its check: `answers_of` builds the path by itself.
         inside(answers.folder, f"online/{name}")
         rows = spill / "online.parquet"
         online.write_online(

@@ -52,6 +52,7 @@ def audit(
     looked_at = {"L"} if dump is not None else set()
     looked_at |= {"C"} if code is not None else set()
     waived = _Waived(findings, result.uses, _waivers(profile, dump), looked_at)
+    # A forge needs this file most when the audit fails, so it is written first.
     if sarif is not None:
         log = waived.sarif(result.not_read, str(code or ""))
         sarif.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")

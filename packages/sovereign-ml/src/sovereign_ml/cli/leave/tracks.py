@@ -34,6 +34,7 @@ def tracker(
     typer.echo(f"MLFLOW_TRACKING_URI={uri}")
     typer.echo(f"BOTH_TRACKS_KEY={marks_key(settings.pseudonym_key()).hex()}")
     if not uri:
+        # Not to standard output, which people write into a file of variables.
         typer.echo(
             "MLflow of this profile is a file, which no job on SageMaker reaches: name the address "
             "of a server, such as that of --profile eu.",
@@ -79,6 +80,7 @@ def tracks(
         "only in MLflow": len(result.only_here),
         "may end": is_enough,
     }
+    # Noted before a refusal too: the report says why SageMaker cannot be retired yet.
     progress.note(settings.root, answers, "tracks", facts, now())
     if result.compared:
         end = (

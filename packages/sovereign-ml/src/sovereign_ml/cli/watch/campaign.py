@@ -36,6 +36,7 @@ def list_command(
             min=0, max=1, help="Share to take; default: contact_budget of the table evaluate."
         ),
     ] = None,
+    # Without controls nobody could tell what the offer changed.
     control: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of them that gets no offer.")
     ] = 0.2,
@@ -61,6 +62,7 @@ def list_command(
             "no offer can prevent more than that. Take a smaller change."
         )
     size = round(len(scores) * (settings.evaluate.contact_budget if share is None else share))
+    # One person cannot be both on the list and a control.
     if size < 2:
         raise Refused(f"{len(scores):,} people may be contacted, and the share takes {size}.")
     # The draw is recorded before the list is written: nobody is contacted without a record. A
@@ -153,6 +155,7 @@ def _may_be_contacted(settings: Settings, value: str) -> pd.DataFrame:
     from sovereign_ml.storage.artifacts import need
 
     scores = pd.read_parquet(need(settings.path("scores"), "score") / "scores.parquet")
+    # Somebody may have objected since the scores were written.
     gate = ScoringGate(settings.data.asks_consent, settings.log_location)
     ids = pa.chunked_array([pa.array(scores["customer_id"], pa.string())])
     allowed, _ = gate.allowed(ids, settings.path("valid"))

@@ -47,6 +47,7 @@ def monitor(
     profile: ProfileOption = None,
 ) -> None:
     """Write data/9_monitoring/DAY/ and open alarms. Exit 1 while one has no answer."""
+    # Typer calls this function before each of its subcommands too.
     if context.invoked_subcommand:
         return
     from datetime import UTC, datetime
@@ -69,6 +70,7 @@ def monitor(
         typer.echo(report.model_dump_json(indent=2))
     else:
         _print(report, FOLDER / report.day / "monitor.html")
+    # This comes last, because whoever answers an alarm has to see it first.
     refuse_unanswered(report, failed)
 
 
@@ -226,6 +228,7 @@ def _end(as_of: str, now: datetime) -> datetime:
     from datetime import timedelta
 
     day = _day(as_of, "--as-of")
+    # Days on the command line have no zone, and mean UTC like those of the data.
     if day > now.replace(tzinfo=None):
         raise Misuse(f"--as-of {as_of} is in the future: today is {now:%Y-%m-%d}.")
     return day + timedelta(days=1)

@@ -23,8 +23,11 @@ from sovereign_ml.leaving.minimise import Minimiser, arn_mark, experiment_of, sa
 
 TRACKER, LOST = "sagemaker.tracker", "sagemaker.tracker.lost"
 STATE, ARN = "sagemaker.state", "sagemaker.arn"
+# MLflow takes at most 100 parameters and 100 tags in a batch.
 _AT_ONCE = 100
+# With a bound, notes that MLflow is too slow for cannot fill the memory of the training.
 _MOST_NOTES = 20_000
+# MLflow's limit for a parameter.
 LONGEST = 6000
 
 
@@ -87,6 +90,7 @@ class MlflowRest:
         """Return the answer. Raises RefusedByMlflow, OSError, or ValueError for no JSON."""
         url = f"{self._settings.uri}/api/2.0/mlflow/{path}"
         data = None
+        # Of these calls MLflow expects only this one as a GET, which has no body.
         if path.endswith("get-by-name"):
             url += "?" + urllib.parse.urlencode(content)
         else:
@@ -129,6 +133,7 @@ class Track:
         self._run_id = ""
         self.lost = 0
         self.broken = ""
+        # A daemon cannot keep the training from ending while a request hangs.
         threading.Thread(target=self._work, name="both-tracks", daemon=True).start()
 
     def note(self, *note: Any) -> None:
@@ -283,10 +288,12 @@ class Track:
         """Return MLflow's key for a name, with a mark if another name has that key."""
         key = safe_key(name)
         owner = self._keys.setdefault(key.lower(), name)
+        # 233 characters and the mark are 240, the longest key of `safe_key`.
         return key if owner == name else f"{key[:233]}-{arn_mark(name)[:6]}"
 
     def _end(self, status: str, end: int) -> None:
         self._call("runs/update", run_id=self._run_id, status=status, end_time=end)
+        # The state comes last: a run that was cut before it is brought again from a dump.
         rows = [{"key": STATE, "value": "incomplete" if self.lost else "done"}]
         rows += [{"key": LOST, "value": str(self.lost)}] if self.lost else []
         self._call("runs/log-batch", run_id=self._run_id, tags=rows)

@@ -42,6 +42,7 @@ def one_file(project: str) -> str:
             start, end = node.lineno - 1, node.end_lineno or node.lineno
             if not (isinstance(node, ast.Expr) or _is_own(node)):
                 imports.add("\n".join(lines[start:end]))
+            # Empty lines stay, so that the line numbers of the later nodes still hold.
             lines[start:end] = [""] * (end - start)
         title = module.__name__.rpartition(".")[2]
         bodies.append(f"# {title}\n\n" + "\n".join(lines).strip() + "\n")

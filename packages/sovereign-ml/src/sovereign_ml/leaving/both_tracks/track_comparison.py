@@ -135,6 +135,7 @@ def _equal(old: str, new: str) -> bool:
     if old == new:
         return True
     try:
+        # SageMaker stores a number as a double, and writes it in another way than the script did.
         return math.isclose(float(old), float(new), rel_tol=1e-12)
     except ValueError:
         return False
@@ -152,6 +153,7 @@ def _of_metrics(tracking: Tracking, old: ImportedRun, new: Any) -> Iterator[str]
         if name not in points:
             yield f"metric {name}: only in MLflow"
             continue
+        # A point begins with step and time, so the largest is the last one, as MLflow counts too.
         if not math.isclose(max(points[name])[2], new.data.metrics[name], rel_tol=1e-9):
             yield f"metric {name}: another last value"
         history = len(api.get_metric_history(new.info.run_id, name))

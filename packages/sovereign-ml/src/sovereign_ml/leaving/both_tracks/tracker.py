@@ -52,6 +52,7 @@ def _warn(reason: str) -> None:
         _WARNED.add(reason)
         try:
             sys.stderr.write(f"both_tracks: not all is in MLflow ({reason}). SageMaker has all.\n")
+        # A job may have closed its console.
         except (OSError, ValueError):
             return
 
@@ -115,6 +116,7 @@ def _note(run: Any, call: str, arguments: Mapping[str, Any]) -> None:
         return
     pairs = arguments.get("parameters") or {arguments.get("name"): arguments.get("value")}
     for name, value in pairs.items():
+        # NumPy's numbers are Real too, and JSON takes only Python's own.
         if isinstance(value, numbers.Real):
             number = int(value) if isinstance(value, numbers.Integral) else float(value)
             if math.isfinite(number):
@@ -163,6 +165,7 @@ def tracked(sdk: Any, project: str, environment: Mapping[str, str]) -> tuple[Any
             try:
                 return super().__exit__(kind, value, trace)
             finally:
+                # SageMaker's run ends first. If that fails, ours must end all the same.
                 _exit(self, bool(value or kind))
 
     for name in _NAMES:

@@ -73,6 +73,7 @@ class ServedModel:
             if f"old{number}" in batch.schema.names:
                 old[name] = _values(batch[f"old{number}"], text=name in categories)
                 usable &= self._accepted(name, old[name])
+        # A row that the service would refuse gets no band there, so it changes none.
         before, now = self._model.probability(old)[usable], self._model.probability(new)[usable]
         changed = self._policy.band_index(before) != self._policy.band_index(now)
         effect = self._effect

@@ -58,6 +58,7 @@ def find(replay: FeatureReplay, result: FeatureParity, tolerance: FeatureToleran
         ).fetchall()
         feature.largest = float(largest or 0)
         if feature.kind == "number" and feature.differing:
+            # The first cause that fits stays, so the most certain ones come first.
             _common_offset(replay, number, feature)
             _common_ratio(replay, number, feature, tolerance)
             _rounded(replay, number)
@@ -98,6 +99,7 @@ def _open(replay: FeatureReplay, number: int) -> int:
 
 def _common_offset(replay: FeatureReplay, number: int, feature: ComparedFeature) -> None:
     """Find a constant number of hours between values in days."""
+    # Time zones reach from -12 to +14 hours.
     hours = "(old - new) * 24"
     rows = replay.connection.execute(
         f"SELECT CAST(round({hours}) AS INTEGER) AS h, count(*) AS n FROM differences "  # noqa: S608
@@ -116,6 +118,7 @@ def _common_ratio(
 ) -> None:
     """Find a constant factor of a usual unit."""
     factors = [f"{ratio}.0" for ratio in _RATIOS] + [f"1.0 / {ratio}" for ratio in _RATIOS]
+    # Even without a tolerance, the quotient of two doubles is hardly ever exact.
     limit = max(tolerance.relative, 1e-6)
 
     def fits(factor: str) -> str:
@@ -139,6 +142,7 @@ def _rounded(replay: FeatureReplay, number: int) -> None:
             replay,
             "rounding",
             f"feature = {number} AND abs(old - round(old, {decimals})) <= 1e-9 * abs(old) "
+            # From 1e15 on a double has hardly a decimal, so that any value would look rounded.
             f"AND abs(old - new) < {step} AND abs(new) < 1e15",
         )
 
@@ -149,6 +153,7 @@ def _other_moments(
     """Try whether open differences are our values as of another moment."""
     connection = replay.connection
     connection.execute(
+        # A hash chooses the people, so that they are spread over all keys and the same each time.
         "CREATE OR REPLACE TABLE tried AS SELECT customer_id, moment, feature, old, old_text "  # noqa: S608
         f"FROM differences WHERE {_OPEN} AND moment IN (SELECT moment FROM differences "
         f"WHERE {_OPEN} GROUP BY moment ORDER BY count(*) DESC, moment LIMIT {_MOMENTS}) "
@@ -167,6 +172,7 @@ def _other_moments(
         for number, (count, shift) in best.items():
             if count < max(_FEWEST, _SHIFT_SHARE * counts[number]):
                 continue
+            # For the best shift again, because the table holds the answer to the last shift tried.
             _explained(replay, result, tolerance, shift)
             _set(
                 replay,

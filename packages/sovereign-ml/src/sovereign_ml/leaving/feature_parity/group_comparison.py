@@ -61,6 +61,7 @@ def compare_group(
             f"CREATE OR REPLACE VIEW old_rows AS FROM read_parquet({db.literal(str(rows))})"
         )
         columns = db.types_of(connection, "SELECT * FROM old_rows")
+    # Without moments this makes an empty table, which tells the names and types of our features.
     replay.compute([])
     result = FeatureParity(group, source)
     result.features = _features(replay, group, columns, mapping)
@@ -153,6 +154,7 @@ def _batches(
     )
     limit = f"LIMIT {moments}" if moments else ""
     chosen = connection.execute(
+        # Among moments with as many rows a hash chooses, since the first days would be no sample.
         f"FROM (FROM moments WHERE {inside} ORDER BY n DESC, hash(moment) {limit}) ORDER BY moment"
     ).fetchall()
     result.moments = len(chosen)
@@ -301,5 +303,6 @@ def _sample(replay: FeatureReplay, result: FeatureParity, *, values: bool) -> li
     for customer, moment, number, old, new, cause in rows:
         row = {"customer_id": customer, "moment": moment.isoformat()}
         row |= {"feature": result.features[number].name, "cause": cause}
+        # The values are personal data, and a report is often passed on.
         sample.append(row | {"old": old, "new": new} if values else row)
     return sample

@@ -91,6 +91,7 @@ def write_online(
 
 def _value(name: str) -> str:
     feature = db.literal(name)
+    # SQL counts from 1. For a feature without a value the list is empty, and its [1] is NULL.
     return f"list_filter(r, lambda x: x.FeatureName = {feature})[1].ValueAsString"
 
 

@@ -62,6 +62,7 @@ class FeatureReplay:
     @contextmanager
     def only(self, people: str) -> Iterator[None]:
         """Restrict the transactions to the customer_id of the table ``people`` for a while."""
+        # The project's SQL reads `lines` by its name, so another table takes the name for a while.
         self.connection.execute("ALTER TABLE lines RENAME TO all_lines")
         try:
             self.connection.execute(

@@ -96,6 +96,7 @@ class FeatureParity:
 
     def verdict(self, may_differ: float, may_lack: float) -> str:
         """Return "same", "differs", or "not shown" if a share over ``may_lack`` was skipped."""
+        # Differences come first: rows that are missing cannot undo one.
         if any(row.differing > may_differ * row.compared for row in self.features):
             return "differs"
         lacking = sum(self.skipped.values()) + self.extra

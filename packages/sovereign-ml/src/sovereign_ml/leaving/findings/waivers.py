@@ -34,6 +34,7 @@ class Waivers:
             name = f"[[leave.waivers]] {waiver.rule} {waiver.where}"
             if lacking := _lacking(waiver):
                 self._problems.append(WaiverProblem(INCOMPLETE, f"{name}: {lacking}"))
+            # A waiver holds until the end of its last day.
             elif waiver.until is not None and waiver.until < today:
                 ended = f"{name}: that of {waiver.owner} ended on {waiver.until}"
                 self._problems.append(WaiverProblem(EXPIRED, ended))
@@ -44,6 +45,7 @@ class Waivers:
         """Return owner, date and reason of the waiver for a rule at one of ``places``, or ""."""
         for number, waiver in enumerate(self._valid):
             if waiver.rule == rule and waiver.where in places:
+                # A waiver without a finding is reported, or it could hide a later one.
                 self._used.add(number)
                 return f"waived by {waiver.owner} until {waiver.until}: {waiver.reason}"
         return ""

@@ -84,6 +84,7 @@ def marketing_objection(case: Case) -> Hits:
     if objection.marketing_automated_means is False:
         yield "Offers cannot be stopped by automated means (21(5))."
     hours = objection.marketing_sla_hours
+    # Written this way, NaN is refused too, which TOML allows.
     if hours != NOT_ANSWERED and not 0 <= float(hours) <= limit:
         yield f"objection.marketing_sla_hours = {hours}: allowed are 0 to {limit} hours (policy)."
 
