@@ -180,7 +180,7 @@ def test_the_page_draws_the_estimate_of_a_young_week_and_each_feature_that_shift
     text = a_page()
     weeks, feature = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert weeks.count("<circle") == 1
-    assert 'aria-label="recency_days: contributions' in feature
+    assert 'aria-label="recency_days: change' in feature
     # A week whose outcomes are known needs no estimate, and a day without customers no curve.
     known = a_report(weeks=a_report().weeks[:2])
     assert "<circle" not in page(known, a_reference(), None, {})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
 
 from sovereign_ml.card.render import svg
 from sovereign_ml.card.render.html import template
@@ -44,19 +47,24 @@ def page(
             estimates=_estimates(report),
         ),
         shifts=shifts,
-        pictures=[
-            (
-                name,
-                svg.populations(
-                    name, reference.features[name].quantiles, today.features[name].quantiles
-                ),
-            )
-            for name, change in shifts[:PICTURES]
-            if today and change.shift
-        ],
+        pictures=_pictures([name for name, change in shifts if change.shift], reference, today),
         # A progress bar needs a maximum above zero, also where nothing shifted.
         largest=max(change.shift for _, change in shifts) or 1.0,
     )
+
+
+def _pictures(
+    names: Sequence[str], reference: Reference, today: PopulationProfile | None
+) -> list[tuple[str, Markup]]:
+    """Return a picture of each of the first ``names``, all on one scale."""
+    if today is None or not names:
+        return []
+    changes = {
+        name: np.subtract(today.features[name].quantiles, reference.features[name].quantiles)
+        for name in names[:PICTURES]
+    }
+    reach = max(float(np.abs(change).max()) for change in changes.values())
+    return [(name, svg.shift(name, change.tolist(), reach)) for name, change in changes.items()]
 
 
 def _estimates(report: MonitorReport) -> list[float | None]:

@@ -117,27 +117,22 @@ def over_time(
     )
 
 
-def populations(name: str, then: Sequence[float], now: Sequence[float]) -> Markup:
-    """Return the contributions of a feature to the log-odds then (dashed) and now (line).
+def shift(name: str, changes: Sequence[float], reach: float) -> Markup:
+    """Return the change of a feature's contribution to the log-odds, customers in order.
 
-    Both are quantiles in ascending order, so the area between the lines is the shift.
+    ``changes`` are differences of quantiles, so the area to the zero line is the shift. ``reach``
+    is the largest absolute change of all pictures of the page.
     """
-    values = [*then, *now]
-    low, high = min(values), max(values)
     across = _scale(0, 1, LEFT, WIDTH - RIGHT)
-    up = _scale(low, high, HEIGHT - BOTTOM, TOP)
-    ticks = "".join(_side(up(value), f"{value:+.2f}") for value in sorted({low, high}))
-    ticks += _tick(across(0), "0 %") + _tick(across(1), "100 % of customers")
-    first, second = (
-        [f"{across((i + 0.5) / len(row)):.1f},{up(value):.1f}" for i, value in enumerate(row)]
-        for row in (then, now)
-    )
-    between = " ".join([*first, *reversed(second)])
+    up = _scale(-reach, reach, HEIGHT - BOTTOM, TOP)
+    points = [(across((i + 0.5) / len(changes)), up(y)) for i, y in enumerate(changes)]
+    path = [f"{x:.1f},{y:.1f}" for x, y in points]
+    base = [f"{points[-1][0]:.1f},{up(0):.1f}", f"{points[0][0]:.1f},{up(0):.1f}"]
+    ends = _tick(across(0), "lowest") + _tick(across(1), "highest")
     return _picture(
-        f"{name}: contributions to the log-odds then (dashed) and now (line)",
-        f'{ticks}<polygon class="band" points="{between}"/>'
-        f'<polyline class="zero" points="{" ".join(first)}" fill="none"/>'
-        f'<polyline class="curve" points="{" ".join(second)}"/>',
+        f"{name}: change of its contribution to the log-odds, from the lowest to the highest",
+        f'{_sides(up, reach, ".2f")}{ends}<polygon class="band" points="{" ".join(path + base)}"/>'
+        f'<polyline class="curve" points="{" ".join(path)}"/>',
     )
 
 
@@ -197,11 +192,11 @@ def _scale(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (value - low) / span * (end - start)
 
 
-def _sides(up: Scale, reach: float) -> str:
+def _sides(up: Scale, reach: float, digits: str = ".1f") -> str:
     zero = (
         f'<line class="zero" x1="{LEFT}" y1="{up(0):.1f}" x2="{WIDTH - RIGHT}" y2="{up(0):.1f}"/>'
     )
-    return zero + "".join(_side(up(y), f"{y:+.1f}" if y else "0") for y in (-reach, 0, reach))
+    return zero + "".join(_side(up(y), f"{y:+{digits}}" if y else "0") for y in (-reach, 0, reach))
 
 
 def _side(y: float, text: str) -> str:
