@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from loopback import Quiet, certificate, listening
 from mail_server import mail_server
 from monitor_reports import a_report
-from servers import free_port
+from servers import free_port, until
 from sovereign_ml.config.monitoring import AlarmSettings
 from sovereign_ml.monitoring import channels
 
@@ -131,6 +135,78 @@ def test_mail_goes_over_starttls_with_its_password(
     assert mailbox.recipients == ["ada@acme.example"]
     (message,) = mailbox.messages
     assert ALARM in message
+
+
+EXIM = """
+primary_hostname = localhost
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {port}
+spool_directory = {folder}/spool
+log_file_path = {folder}/%slog
+tls_advertise_hosts = *
+tls_certificate = {certificate}
+tls_privatekey = {key}
+acl_smtp_rcpt = with_login
+host_lookup =
+keep_environment =
+queue_only = true
+begin acl
+with_login:
+  deny !encrypted = *
+  deny !authenticated = *
+  accept
+begin routers
+all:
+  driver = accept
+  transport = nowhere
+begin transports
+nowhere:
+  driver = appendfile
+  file = /dev/null
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${{if eq{{$auth2:$auth3}}{{ada@acme.example:{password}}}}}
+  server_set_id = $auth2
+  server_advertise_condition = ${{if def:tls_in_cipher}}
+"""
+"""Exim that takes a message over TLS and with the password only, and keeps it in its queue."""
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("password", [PASSWORD, "another one"])
+def test_debian_s_mail_server_takes_the_alarm(
+    password: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not shutil.which("exim4") or os.geteuid():
+        pytest.skip("needs exim4 (Debian: exim4-daemon-light), and to be root")
+    folder = tmp_path_factory.mktemp("exim")
+    pair = certificate(folder, "localhost", datetime.now(UTC) + timedelta(days=9))
+    # Exim gives its rights up, and must read its files and write its queue without them.
+    for path, mode in ((folder, 0o777), *((path, 0o644) for path in pair)):
+        path.chmod(mode)
+    for parent in folder.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    port = free_port()
+    values = {"port": port, "folder": folder, "certificate": pair[0], "key": pair[1]}
+    (folder / "conf").write_text(EXIM.format(**values, password=password), encoding="utf-8")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    with subprocess.Popen(["exim4", "-bdf", "-C", str(folder / "conf")]) as server:
+        try:
+            until(lambda: socket.create_connection(("localhost", port)).close() is None)
+            failures = told(mail(port), folder)
+        finally:
+            server.terminate()
+    queue = [path.read_text(encoding="utf-8") for path in folder.glob("spool/input/**/*-D")]
+    if password == PASSWORD:
+        assert failures == []
+        assert ALARM in queue[0]
+    else:
+        assert [line.split(":")[0] for line in failures] == ["[monitor.alarm] smtp"]
+        assert PASSWORD not in failures[0]
+        assert queue == []
 
 
 @pytest.mark.parametrize("trusted", [True, False])
