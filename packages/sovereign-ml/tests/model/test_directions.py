@@ -25,6 +25,7 @@ from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.config.tables import TrainSettings
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 from sovereign_ml.errors import Misuse
+from sovereign_ml.estimators import monotone
 from sovereign_ml.estimators.monotone import MonotoneLogistic
 from sovereign_ml.model import wording
 from sovereign_ml.model.explain import Explainer, shared, specs_as_modelled, windows_of
@@ -127,6 +128,20 @@ def test_the_constrained_fit_is_the_best_there_is(seed: int) -> None:
     )
     assert slack(np.r_[ours.intercept_, ours.coef_[0]]).min() >= -1e-9
     assert loss(np.r_[ours.intercept_, ours.coef_[0]]) <= best.fun + 1e-4
+
+
+def test_many_rows_give_the_minimum_that_few_rows_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(6000, 8))
+    x[:, 7] = 0.0
+    x[rng.choice(6000, 4, replace=False), 7] = 1.0  # hardly a row of a sample has this column
+    y = (rng.random(6000) < 1 / (1 + np.exp(-x[:, 0] + 0.5 * x[:, 1]))).astype(int)
+    curves = ((0, 4, 1, -1, ()),)
+    exact = MonotoneLogistic(C=0.5, curves=curves).fit(x, y)
+    monkeypatch.setattr(monotone, "_SAMPLE", 1500)
+    estimated = MonotoneLogistic(C=0.5, curves=curves).fit(x, y)
+    assert estimated.coef_ == pytest.approx(exact.coef_, abs=1e-8)
+    assert estimated.intercept_ == pytest.approx(exact.intercept_, abs=1e-8)
 
 
 def test_one_class_is_refused_in_one_line() -> None:

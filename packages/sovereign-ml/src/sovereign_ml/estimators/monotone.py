@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve, solve_triangular
+from scipy.linalg import block_diag, cholesky, solve, solve_triangular
 from scipy.optimize import nnls
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -26,6 +26,12 @@ __all__ = ["MonotoneLogistic", "monotone_curves"]
 
 _JITTER = 1e-4
 """Weight that makes the increments unique. Beside thousands of customers it changes nothing."""
+_SAMPLE = 50_000
+"""Number of rows up to which the curvature is exact. Of more rows this many give an estimate."""
+_COARSE = 0.1
+"""Change of the log-odds of a row above which an estimate of the curvature is made anew."""
+_FINE = 1e-4
+"""Change of the log-odds of a row below which a step is taken as it is."""
 _STEPS = 100
 _SMALLEST = 1e-9
 """Change of the log-odds of every row at which the fit has converged."""
@@ -94,13 +100,13 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) != 2:
             raise ValueError(f"Two classes are needed, seen: {len(self.classes_)}")
         mapping, bounded = self._mapping(X.shape[1])
-        design = np.column_stack([np.ones(len(X)), X @ mapping])
-        penalty = np.zeros((design.shape[1],) * 2)
+        design = _Small(X, mapping) if len(X) <= _SAMPLE else _Large(X, mapping)
+        penalty = np.zeros((mapping.shape[1] + 1,) * 2)
         penalty[1:, 1:] = mapping.T @ mapping / self.C
         at_least_zero = np.r_[False, bounded]
         penalty[at_least_zero, at_least_zero] += _JITTER
         rate = labels.mean()
-        start = np.zeros(design.shape[1])
+        start = np.zeros(len(penalty))
         start[0] = np.log(rate / (1 - rate))
         weights = _minimum(design, labels, penalty, at_least_zero, start)
         self.intercept_ = weights[:1]
@@ -158,8 +164,73 @@ class MonotoneLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return coefficients
 
 
+class _Small:
+    """A design of few rows with the mapping applied. Column 0 is the intercept."""
+
+    def __init__(self, rows: Floats, mapping: Floats) -> None:
+        self._columns = np.column_stack([np.ones(len(rows)), rows @ mapping])
+
+    def log_odds(self, weights: Floats) -> Floats:
+        """Return the log-odds of each row, shape (n,)."""
+        result: Floats = self._columns @ weights
+        return result
+
+    def slope(self, residuals: Floats) -> Floats:
+        """Return the gradient of the log loss from ``residuals`` (n,)."""
+        result: Floats = self._columns.T @ residuals
+        return result
+
+    def curvature(self, spread: Floats) -> Floats:
+        """Return the Hessian of the log loss from the variances ``spread`` (n,)."""
+        result: Floats = (self._columns * spread[:, None]).T @ self._columns
+        return result
+
+
+class _Large:
+    """A design of many rows, of which no copy is made.
+
+    The curvature is that of evenly spaced rows, scaled so that its diagonal is that of all rows. A
+    column that few rows have may be missing in the sample, and a step along it would be far too
+    long. The minimum stays the same, because the gradient is exact (sub-sampled Newton methods,
+    Roosta-Khorasani and Mahoney 2019).
+    """
+
+    def __init__(self, rows: Floats, mapping: Floats) -> None:
+        self._rows = rows
+        self._mapping = block_diag(1.0, mapping)
+        self._places = np.linspace(0, len(rows) - 1, _SAMPLE).astype(int)
+        self._sample = np.column_stack([np.ones(_SAMPLE), rows[self._places]])
+
+    def log_odds(self, weights: Floats) -> Floats:
+        """Return the log-odds of each row, shape (n,)."""
+        coefficients = self._mapping @ weights
+        result: Floats = self._rows @ coefficients[1:] + coefficients[0]
+        return result
+
+    def slope(self, residuals: Floats) -> Floats:
+        """Return the gradient of the log loss from ``residuals`` (n,)."""
+        result: Floats = self._mapping.T @ np.r_[residuals.sum(), self._rows.T @ residuals]
+        return result
+
+    def curvature(self, spread: Floats) -> Floats:
+        """Return an estimate of the Hessian of the log loss from the variances ``spread`` (n,)."""
+        weighted = self._sample * spread[self._places, None]
+        estimate = weighted.T @ self._sample * (len(spread) / _SAMPLE)
+        squares = np.einsum("ij,ij,i->j", self._rows, self._rows, spread)
+        exact, guess = np.r_[spread.sum(), squares], np.diag(estimate).copy()
+        scale = np.sqrt(np.divide(exact, guess, out=np.ones_like(exact), where=guess > 0))
+        estimate *= np.outer(scale, scale)
+        np.fill_diagonal(estimate, exact)
+        result: Floats = self._mapping.T @ estimate @ self._mapping
+        return result
+
+
 def _minimum(
-    design: Floats, labels: NDArray[Any], penalty: Floats, bounded: NDArray[np.bool_], start: Floats
+    design: _Small | _Large,
+    labels: NDArray[Any],
+    penalty: Floats,
+    bounded: NDArray[np.bool_],
+    start: Floats,
 ) -> Floats:
     """Return the weights of the smallest penalised log loss.
 
@@ -167,21 +238,29 @@ def _minimum(
     """
 
     def loss(weights: Floats) -> float:
-        log_odds = design @ weights
+        log_odds = design.log_odds(weights)
         likelihood = np.logaddexp(0, log_odds).sum() - log_odds @ labels
         return float(likelihood + weights @ penalty @ weights / 2)
 
-    weights, now = start, loss(start)
+    weights, now, change = start, loss(start), np.inf
     for _ in range(_STEPS):
-        p = expit(design @ weights)
-        gradient = design.T @ (p - labels) + penalty @ weights
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + penalty
+        p = expit(design.log_odds(weights))
+        gradient = design.slope(p - labels) + penalty @ weights
+        # An estimate does not become better close to the minimum, so the last one stays.
+        if isinstance(design, _Small) or change > _COARSE:
+            hessian = design.curvature(p * (1 - p)) + penalty
         step = _bounded_minimum(hessian, gradient - hessian @ weights, bounded) - weights
-        if np.abs(design @ step).max() < _SMALLEST:
+        change = float(np.abs(design.log_odds(step)).max())
+        if change < _SMALLEST:
             break
         size = 1.0
-        # Backtracking with the Armijo condition: a full Newton step may overshoot.
-        while size > 1e-8 and loss(weights + size * step) > now + 1e-4 * size * (gradient @ step):
+        # Backtracking with the Armijo condition: a full Newton step may overshoot. Of a small one
+        # the loss of many rows tells rounding alone.
+        while (
+            change > _FINE
+            and size > 1e-8
+            and loss(weights + size * step) > now + 1e-4 * size * (gradient @ step)
+        ):
             size /= 2
         weights = weights + size * step
         now = loss(weights)
