@@ -130,6 +130,22 @@ def test_the_data_protection_officer_as_approver_is_found() -> None:
     assert [(f.rule, f.severity) for f in found(approved)] == [("R47", "warn")]
 
 
+def test_two_blocks_for_one_stored_object_are_found_whichever_comes_last() -> None:
+    listed = card().answers.retention.objects
+    assert isinstance(listed, tuple)
+    rows = [row.model_dump(mode="json") for row in listed]
+    forever = rows[0] | {"period": "P99Y"}
+    for blocks_of in ([forever, *rows], [*rows, forever]):
+        twice = signed(card(answers={"retention.objects": blocks_of}))
+        assert any(f.rule == "R34" and "has 2 blocks" in f.found for f in found(twice))
+
+
+def test_a_period_of_thousands_of_digits_is_none_and_no_trace() -> None:
+    rows = [{"object": "raw", "period": f"P{'9' * 5000}D"}]
+    endless = signed(card(answers={"retention.objects": rows}))
+    assert {"R34", "R59"} <= {f.rule for f in blocks(found(endless))}
+
+
 @pytest.mark.parametrize(
     ("owner", "rules"),
     [("Head of endpoint security", []), ("The DPO", ["R47"]), ("Datenschutzbeauftragte", ["R47"])],
