@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,37 @@ def test_the_record_keeps_what_was_recorded_before(tmp_path: Path) -> None:
     record(file, first)
     record(file, second)
     assert load(file) == (first, second)
+
+
+def test_a_call_that_is_killed_while_it_writes_leaves_the_record_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "approvals.json"
+    first, second = signed(card()).approvals
+    record(file, first)
+
+    class Killed(BaseException):
+        """A signal in the middle of a write."""
+
+    def half(path: Path, content: bytes) -> int:
+        with path.open("wb") as stream:
+            stream.write(content[: len(content) // 2])
+        raise Killed
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(Killed):
+        record(file, second)
+    assert load(file) == (first,)
+
+
+def test_a_time_without_a_zone_is_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "approvals.json"
+    first, second = signed(card()).approvals
+    record(file, first)
+    row = second.model_dump(mode="json") | {"at": "2026-11-20T10:00:00"}
+    file.write_text(json.dumps([*json.loads(file.read_text(encoding="utf-8")), row]), "utf-8")
+    with pytest.raises(CardError, match="timezone"):
+        load(file)
 
 
 def test_a_broken_record_is_refused(tmp_path: Path) -> None:

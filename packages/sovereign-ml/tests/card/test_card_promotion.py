@@ -307,6 +307,19 @@ def test_a_promotion_after_a_rollback_makes_the_rolled_back_version_unreachable(
     assert version_before((*promoted[:2], back, promoted[2])) == "1"
 
 
+def test_a_version_promoted_twice_in_a_row_is_no_way_back_to_itself() -> None:
+    registry = MemoryRegistry()
+    registry.promoted("1", "2", "2")
+    assert rollback(registry, by=BY, why="complaints", at=NOW).version == "1"
+    assert (registry.alias, broken_history(registry)) == ("1", [])
+
+
+def test_a_figure_that_is_no_number_is_a_missing_one() -> None:
+    registry, good = MemoryRegistry(), signed(card())
+    registry.add("3", good, roc_auc=float("nan"))
+    assert refused(tried(good, registry), "The candidate has no roc_auc")
+
+
 def alias_moved(registry: MemoryRegistry) -> None:
     registry.alias = "1"
 

@@ -121,3 +121,17 @@ def test_a_file_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "model_card.toml").write_text("[purpose\n", encoding="utf-8")
     with pytest.raises(CardError, match="not valid TOML"):
         read_answers(tmp_path / "model_card.toml")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [("latin-1", "not UTF-8 text"), ("utf-16", "not UTF-8 text"), ("utf-8-sig", "byte order mark")],
+)
+def test_a_file_in_another_encoding_is_named_in_one_line(
+    tmp_path: Path, encoding: str, message: str
+) -> None:
+    path = tmp_path / "model_card.toml"
+    path.write_bytes('[roles]\ncontroller = "Müller GmbH"\n'.encode(encoding))
+    with pytest.raises(CardError, match=message) as error:
+        read_answers(path)
+    assert "save it as UTF-8" in str(error.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import date, timedelta
 from typing import Any
 
@@ -127,6 +128,45 @@ def test_the_data_protection_officer_as_approver_is_found() -> None:
     dora = approve(plain, role="legal", person="Dora Ohm", at=NOW)
     approved = with_approvals(plain, (*signed(plain).approvals, dora))
     assert [(f.rule, f.severity) for f in found(approved)] == [("R47", "warn")]
+
+
+def test_two_blocks_for_one_stored_object_are_found_whichever_comes_last() -> None:
+    listed = card().answers.retention.objects
+    assert isinstance(listed, tuple)
+    rows = [row.model_dump(mode="json") for row in listed]
+    forever = rows[0] | {"period": "P99Y"}
+    for blocks_of in ([forever, *rows], [*rows, forever]):
+        twice = signed(card(answers={"retention.objects": blocks_of}))
+        assert any(f.rule == "R34" and "has 2 blocks" in f.found for f in found(twice))
+
+
+def test_a_period_of_thousands_of_digits_is_none_and_no_trace() -> None:
+    rows = [{"object": "raw", "period": f"P{'9' * 5000}D"}]
+    endless = signed(card(answers={"retention.objects": rows}))
+    assert {"R34", "R59"} <= {f.rule for f in blocks(found(endless))}
+
+
+@pytest.mark.parametrize(
+    ("owner", "rules"),
+    [("Head of endpoint security", []), ("The DPO", ["R47"]), ("Datenschutzbeauftragte", ["R47"])],
+)
+def test_only_a_word_names_the_data_protection_officer_as_an_owner(
+    owner: str, rules: list[str]
+) -> None:
+    assert [f.rule for f in found(signed(card(answers={"roles.owner_model": owner})))] == rules
+
+
+def test_a_name_is_the_same_in_composed_and_decomposed_letters() -> None:
+    record = {"ropa.recipients": [unicodedata.normalize("NFD", "Müller Hosting GmbH")]}
+    listed = card().answers.roles.processors
+    assert isinstance(listed, tuple)
+    names = [p.model_dump(mode="json") | {"name": "Müller Hosting GmbH"} for p in listed[:1]]
+    hosts = [
+        h.model_dump(mode="json") | {"provider": "Müller Hosting GmbH" if h.provider else ""}
+        for h in card().facts.hosting
+    ]
+    same = card(answers={**record, "roles.processors": names}, facts={"hosting": hosts})
+    assert [f.found for f in found(signed(same)) if f.rule == "R46"] == []
 
 
 def test_a_waiver_marks_a_warning_until_it_expires_and_never_a_block() -> None:

@@ -497,3 +497,11 @@ def _pascal(value):
         else _pascal(item)
         for key, item in value.items()
     }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_spellings_of_one_key_none_is_lost(read, order):
+    pairs = [("ModelName", "first"), ("model_name", "second"), ("modelName", "third")][::order]
+    imported = read({"model_overview": dict(pairs)})
+    values = {**imported.compare, **imported.unmapped}.values()
+    assert sorted(values) == ["first", "second", "third"]

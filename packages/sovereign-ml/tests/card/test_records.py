@@ -22,6 +22,7 @@ from sovereign_ml.card.records import (
     write_documents,
 )
 from sovereign_ml.card.records.binding import basis
+from sovereign_ml.card.records.common import recipients, unnamed_hosts
 from sovereign_ml.card.records.notice import items
 from sovereign_ml.card.schema import Facts
 from sovereign_ml.card.schema.rights import NoticeItems
@@ -426,3 +427,41 @@ def test_no_document_holds_a_mark_of_its_own_templates():
     for name in DOCUMENTS:
         for language in ("en", "de"):
             assert not re.search(r"\{\w*\}|None|_\d", told(made(name, language=language)))
+
+
+def test_each_transfer_is_assessed_with_its_own_tool_also_to_one_country():
+    transfers = [
+        {"to": "US", "tool": "dpf", "reference": "certificate of Vendor A"},
+        {"to": "US", "tool": "scc", "reference": "clauses with Vendor B", "tia_ref": "tia/b.pdf"},
+    ]
+    sheet = Sheet(good_card(answers={"hosting.transfers": transfers}))
+    page = words(to_html(DOCUMENTS["transfers"](sheet)))
+    parts = DOCUMENTS["transfers"](sheet).sections[1:]
+    assert [part.lines[1].text for part in parts] == [row["reference"] for row in transfers]
+    assert "tia/b.pdf" in page
+
+
+def test_a_host_of_two_components_is_assessed_with_what_both_carry():
+    second = US_HOST | {"component": "artifacts", "carries": ["model"]}
+    sheet = Sheet(good_card(facts={"hosting": [US_HOST, second]}))
+    (part,) = [p for p in DOCUMENTS["transfers"](sheet).sections if "logs.example.com" in p.title]
+    text = " ".join(line.text for line in part.lines)
+    assert all(word in text for word in ("personal data", "model", "tracking", "artifacts"))
+
+
+@pytest.mark.parametrize(
+    ("processor", "same", "whole"),
+    [
+        ("Vendor", True, False),
+        ("Vendor Inc., Delaware", True, True),
+        ("Vend", False, False),
+        ("Vendor Inception", False, False),
+    ],
+)
+def test_a_recipient_is_named_by_words_and_not_by_letters_of_another(processor, same, whole):
+    listed = [{"name": processor, "service": "logs", "country": "US"}]
+    answers = {"roles.processors": listed, "ropa.recipients": [processor]}
+    sheet = Sheet(good_card(answers=answers, facts={"hosting": [US_HOST]}))
+    rows = recipients(sheet)
+    assert any(row.startswith("Vendor Inc. (tracking") for row in rows) is not same
+    assert any("not named" in point for point in unnamed_hosts(sheet)) is not whole

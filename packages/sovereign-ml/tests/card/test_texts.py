@@ -1,6 +1,6 @@
 """The catalogue: English and German are complete, another language is whole or refused, and plain to read."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -124,3 +124,12 @@ def test_texts_for_people_are_plain(language: str) -> None:
     print(f"reading ease, {language}: {ease:.0f} in all; {rows}")
     assert ease >= PLAIN
     assert min(rows.values()) >= PLAIN
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "-09:30", "Z"])
+def test_a_time_of_any_zone_is_shown_in_utc(zone):
+    moment = datetime.fromisoformat("2026-11-28T00:30:00" + zone)
+    assert catalogue("en").day(moment) == catalogue("en").day(moment.astimezone(UTC))
+    assert (
+        catalogue("en").day(datetime(2026, 11, 28, 0, 30)).endswith("28 November 2026, 00:30 UTC")
+    )

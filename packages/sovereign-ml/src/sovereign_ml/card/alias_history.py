@@ -148,7 +148,10 @@ def _pile(history: tuple[AliasMove, ...]) -> list[str]:
         if move.kind == "retire":
             pile.clear()
         elif move.kind == "promote":
-            pile.append(move.version)
-        elif pile:
-            pile.pop()
+            # A version that is promoted twice in a row is no way back to itself.
+            if pile[-1:] != [move.version]:
+                pile.append(move.version)
+        else:
+            while pile and pile[-1] != move.version:
+                pile.pop()
     return pile

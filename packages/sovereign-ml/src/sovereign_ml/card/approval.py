@@ -154,7 +154,10 @@ def load(path: Path) -> tuple[Approval, ...]:
 def record(path: Path, approval: Approval) -> None:
     """Append one approval to the file. Nothing recorded before is changed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(APPROVAL_FILE.dump_json((*load(path), approval), indent=2) + b"\n")
+    # Replaced as a whole: a call that is killed must not cut what others decided.
+    side = path.with_name(f".{path.name}.part")
+    side.write_bytes(APPROVAL_FILE.dump_json((*load(path), approval), indent=2) + b"\n")
+    side.replace(path)
 
 
 def _last_words(approvals: tuple[Approval, ...]) -> list[Approval]:

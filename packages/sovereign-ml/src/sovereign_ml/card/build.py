@@ -41,10 +41,20 @@ def read_answers(path: Path) -> dict[str, Any]:
     Raises CardError when the file is missing or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        # Some editors put this mark first. The parser would only call the first line wrong.
+        if text.startswith("\ufeff"):
+            raise CardError(
+                f"{path} begins with a byte order mark: save it as UTF-8 without this mark."
+            )
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise CardError(
             f"{path} does not exist: the card needs the answers that only people know."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise CardError(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8."
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise CardError(f"{path} is not valid TOML: {error}.") from None

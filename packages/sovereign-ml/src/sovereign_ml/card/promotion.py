@@ -6,6 +6,7 @@ goes wrong with the registry is a refusal.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date, datetime
 
@@ -201,12 +202,12 @@ def _refused(version: str, reason: str) -> PromotionDecision:
 def _worse(
     candidate: Mapping[str, float], production: Mapping[str, float] | None, policy: RulePolicy
 ) -> list[str]:
-    # A missing figure proves nothing, so it refuses like a bad one.
-    if policy.metric not in candidate:
+    # A missing figure proves nothing, so it refuses like a bad one. So does NaN.
+    if not math.isfinite(candidate.get(policy.metric, math.nan)):
         return [f"The candidate has no {policy.metric}: evaluate it before promoting."]
     if production is None:
         return []
-    if policy.metric not in production:
+    if not math.isfinite(production.get(policy.metric, math.nan)):
         return [f"The production version has no {policy.metric} to compare with."]
     new, old = candidate[policy.metric], production[policy.metric]
     if new >= old - policy.metric_tolerance:

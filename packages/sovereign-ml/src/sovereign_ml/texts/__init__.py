@@ -10,7 +10,7 @@ import re
 import string
 import tomllib
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +67,8 @@ class Catalogue:
 
     def day(self, value: date) -> str:
         """Return a date, with the time in UTC where ``value`` has one."""
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = value.astimezone(UTC)
         month = self("format.months").split()[value.month - 1]
         text = self("format.date", day=value.day, month=month, year=value.year)
         return f"{text}, {value:%H:%M} UTC" if isinstance(value, datetime) else text

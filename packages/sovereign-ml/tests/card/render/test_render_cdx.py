@@ -85,3 +85,12 @@ def test_the_same_card_gives_the_same_bytes():
 def _properties(of):
     listed = json.loads(render_cyclonedx(of))["metadata"]["component"]["modelCard"]["properties"]
     return {item["name"]: item["value"] for item in listed}
+
+
+def test_a_component_with_two_hosts_lists_both():
+    host = {"component": "artifacts", "jurisdiction_class": "EU_OWNED"}
+    hosts = [host | {"hostname": name} for name in ("s3.acme.example", "copy.acme.example")]
+    content = json.loads(render_cyclonedx(card(facts={"hosting": hosts})))
+    properties = content["metadata"]["component"]["modelCard"]["properties"]
+    listed = [row["value"] for row in properties if row["name"] == "sovereign:hosting:artifacts"]
+    assert listed == ["s3.acme.example", "copy.acme.example"]

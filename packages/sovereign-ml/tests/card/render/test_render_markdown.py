@@ -134,3 +134,14 @@ def _with(text):
     return render_markdown(
         full_card(answers=changed, **{"data.features.0.label": text, "model.name": text})
     )
+
+
+def test_a_gap_past_the_limit_of_the_policy_is_never_within_tolerance():
+    gap = {"group": "country", "metric": "selection_rate_difference", "value": 0.4}
+    facts = {"evaluation.fairness": [gap | {"n_smallest": 500}]}
+    tolerant = card(answers={"evaluation.fairness_tolerance": 0.9}, facts=facts)
+    # Rule R52 judges by the smaller of the two numbers.
+    assert any(
+        f.rule == "R52" and "tolerated 0.200" in f.found for f in check(tolerant, POLICY, TODAY)
+    )
+    assert "| share selected | 0.400 | no |" in render_markdown(tolerant)

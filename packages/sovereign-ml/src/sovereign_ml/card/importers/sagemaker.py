@@ -204,9 +204,11 @@ def _renamed(value: Any, depth: int = 0) -> Any:
     if not isinstance(value, dict):
         return value
     named: dict[str, Any] = {}
+    # Of two spellings of one key the other one keeps its own, so that none is lost.
+    keys = {str(key) for key in value}
     for key, item in value.items():
-        # Of two spellings of one key the later keeps its own, so that none is lost.
-        named[str(key) if _snake(str(key)) in named else _snake(str(key))] = item
+        name = _snake(str(key))
+        named[str(key) if name in named or name in keys else name] = item
     return {
         key: item if key in FREE_KEYS else _renamed(item, depth + 1) for key, item in named.items()
     }

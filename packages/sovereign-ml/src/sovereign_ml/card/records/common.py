@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sovereign_ml.card.conditions import consent_used
@@ -10,7 +11,7 @@ from sovereign_ml.card.records.sheet import DASH, Sheet
 from sovereign_ml.card.render.speech import OPEN_TEXT, said
 from sovereign_ml.card.render.view import CardLine, is_open_part
 from sovereign_ml.card.schema import NOT_ANSWERED, Card, is_open
-from sovereign_ml.card.schema.base import items_of
+from sovereign_ml.card.schema.base import items_of, plain
 from sovereign_ml.card.schema.facts_data import Host
 
 PHASES: Final = ("collect", "train", "score", "act", "monitor")
@@ -106,10 +107,9 @@ def unnamed_hosts(sheet: Sheet) -> tuple[str, ...]:
     a, points = sheet.card.answers, []
     named = [*items_of(a.ropa.recipients)]
     named += [p.name for p in a.roles.processors if not isinstance(p, str)]
-    listed = [name.casefold() for name in named]
     for host in elsewhere(sheet.card, personal=True):
         # A record may write more than the name, such as the seat, so a part of the text counts.
-        if not any(host.provider and host.provider.casefold() in name for name in listed):
+        if not any(_is_part(host.provider, name) for name in named):
             points.append(
                 sheet.t("points.unnamed", host=host.hostname, provider=provider_of(sheet, host))
             )
@@ -254,6 +254,13 @@ def rights(sheet: Sheet) -> list[CardLine]:
     return lines
 
 
+def _is_part(name: str, other: str) -> bool:
+    """Return whether the words of ``name`` stand in ``other``, such as Acme in Acme Cloud GmbH."""
+    # As words, because "IT" is also in "DigitalOcean".
+    words, others = (" ".join(re.findall(r"\w+", plain(text))) for text in (name, other))
+    return bool(words) and f" {words} " in f" {others} "
+
+
 def recipients(sheet: Sheet) -> list[str]:
     """Return who receives personal data.
 
@@ -269,7 +276,7 @@ def recipients(sheet: Sheet) -> list[str]:
     for host in elsewhere(sheet.card, personal=True):
         who = host.provider or host.hostname
         # One name may be a part of the other.
-        if not any(who.casefold() in name or name in who.casefold() for name in rows):
+        if not any(_is_part(who, name) or _is_part(name, who) for name in rows):
             component = t.code(host.component)
             rows[who.casefold()] = f"{who} ({component}, {t.code(host.jurisdiction_class)})"
     sent = answers.decision.score_transmitted_to

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sovereign_ml.card.records import common
 from sovereign_ml.card.records.additions import POINTS, ProcessorAdditions, TransferAdditions
 from sovereign_ml.card.records.binding import document
@@ -11,6 +13,7 @@ from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.card.schema import is_open
 from sovereign_ml.card.schema.base import items_of
 from sovereign_ml.card.schema.facts_data import Host
+from sovereign_ml.card.schema.rights import Transfer
 
 OUTSIDE = ("ADEQUATE_NON_EU", "US", "US_PARENT_EU_REGION", "OTHER_THIRD_COUNTRY")
 
@@ -59,9 +62,8 @@ def transfer_assessment(sheet: Sheet) -> Document:
     It is one note where none does.
     """
     declared = sheet.card.answers.hosting.transfers
-    named = [] if isinstance(declared, str) else [transfer.to for transfer in declared]
-    parts = [_host(sheet, host) for host in _reached(sheet)]
-    parts += [_declared(sheet, name) for name in named]
+    parts = [_host(sheet, hosts) for hosts in _reached(sheet)]
+    parts += [_declared(sheet, transfer) for transfer in items_of(declared)]
     # An open answer is no "none", so the note waits for it.
     alone = not parts and not isinstance(declared, str)
     know = Section(
@@ -75,46 +77,46 @@ def transfer_assessment(sheet: Sheet) -> Document:
     return document(sheet, "transfers", (know, *parts))
 
 
-def _reached(sheet: Sheet) -> list[Host]:
-    """Return the hosts that US law or another law outside the EEA reaches.
+def _reached(sheet: Sheet) -> list[list[Host]]:
+    """Return the hosts that US law or another law outside the EEA reaches, with each component.
 
     Only hosts with personal data, model or metadata count.
     """
-    rows = [
-        host
-        for host in common.elsewhere(sheet.card)
-        # Code alone tells nothing about people.
-        if (host.us_nexus or host.jurisdiction_class in OUTSIDE) and set(host.carries) - {"code"}
-    ]
     # One host may serve several components.
-    return list({host.hostname: host for host in rows}.values())
+    by_name: dict[str, list[Host]] = {}
+    for host in common.elsewhere(sheet.card):
+        # Code alone tells nothing about people.
+        if (host.us_nexus or host.jurisdiction_class in OUTSIDE) and set(host.carries) - {"code"}:
+            by_name.setdefault(host.hostname, []).append(host)
+    return list(by_name.values())
 
 
-def _host(sheet: Sheet, host: Host) -> Section:
+def _host(sheet: Sheet, hosts: Sequence[Host]) -> Section:
+    host = hosts[0]
+    components = dict.fromkeys(sheet.t.code(each.component) for each in hosts)
+    carried = dict.fromkeys(content for each in hosts for content in each.carries)
     declared = sheet.card.answers.hosting.transfers
     tools = [] if isinstance(declared, str) else [x.tool for x in declared]
     lines = (
         sheet.stated("heads.provider", common.provider_of(sheet, host)),
-        sheet.of("heads.component", sheet.t.code(host.component)),
+        sheet.of("heads.component", tuple(components)),
         sheet.of("heads.jurisdiction", sheet.t.code(host.jurisdiction_class)),
-        sheet.of("heads.carries", host.carries),
+        sheet.of("heads.carries", tuple(carried)),
         sheet.of("heads.tool", tuple(tools) or None, "GDPR 44-49"),
         *_assessed(sheet, host.hostname),
     )
     return _part(sheet, host.hostname, lines)
 
 
-def _declared(sheet: Sheet, name: str) -> Section:
-    declared = sheet.card.answers.hosting.transfers
-    transfer = next(x for x in declared if not isinstance(x, str) and x.to == name)
+def _declared(sheet: Sheet, transfer: Transfer) -> Section:
     lines = (
         sheet.of("heads.tool", transfer.tool, "GDPR 44-49"),
         sheet.of("heads.evidence", transfer.reference, "GDPR 5(2)"),
         sheet.of("transfers.kept_in", transfer.tia_ref),
         sheet.of("heads.foreign_orders", transfer.art48_procedure, "GDPR 48; EDPB 02/2024"),
-        *_assessed(sheet, name),
+        *_assessed(sheet, transfer.to),
     )
-    return _part(sheet, name, lines)
+    return _part(sheet, transfer.to, lines)
 
 
 def _assessed(sheet: Sheet, name: str) -> tuple[CardLine, ...]:

@@ -167,9 +167,11 @@ def _properties(card: Card) -> list[dict[str, str]]:
             f"model:hyperparameter:{name}": said(v)
             for name, v in card.facts.model.hyperparameters.items()
         },
-        **{f"hosting:{host.component}": host.hostname for host in card.facts.hosting},
     }
-    return [{"name": f"{NAMESPACE}:{name}", "value": value} for name, value in named.items()]
+    rows = [*named.items()]
+    # A component may have several hosts, and CycloneDX allows a name more than once.
+    rows += [(f"hosting:{host.component}", host.hostname) for host in card.facts.hosting]
+    return [{"name": f"{NAMESPACE}:{name}", "value": value} for name, value in rows]
 
 
 def _library(card: Card) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ They are metrics with intervals, the price of a readable model, and gaps between
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sovereign_ml.card.render.speech import GAPS, METRICS, code, figure, interval
@@ -145,6 +146,8 @@ class Gap:
 def gaps(card: Card) -> list[Gap]:
     """Return fairness as measured, against the tolerance that people set."""
     tolerance = card.answers.evaluation.fairness_tolerance
+    # Rule R52 tolerates no more than the policy either.
+    limit = card.facts.policy.get("max_fairness_tolerance", {}).get("value", math.inf)
     return [
         Gap(
             group=code(gap.group),
@@ -152,7 +155,7 @@ def gaps(card: Card) -> list[Gap]:
             value=figure(gap.value),
             smallest=f"{gap.n_smallest:,}",
             # An open answer is text: without a tolerance no gap is within it.
-            within=None if isinstance(tolerance, str) else abs(gap.value) <= tolerance,
+            within=None if isinstance(tolerance, str) else abs(gap.value) <= min(tolerance, limit),
             suppressed=", ".join(gap.groups_suppressed),
         )
         for gap in card.facts.evaluation.fairness

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Final
 
 from sovereign_ml.card.rules.answered.texts import days
@@ -120,11 +121,16 @@ def unnecessary_features(case: Case) -> Hits:
     "Set a period in [[retention.objects]], run the purge, cover old versions.",
 )
 def retention(case: Case) -> Hits:
-    """A stored object without a period, kept forever, overdue, or whose old versions are not deleted."""
+    """A stored object without a period or with two, kept forever, overdue, or whose old versions stay."""
     answered = case.answers.retention.objects
     rules: dict[str, RetentionRule] = (
         {} if isinstance(answered, str) else {row.object: row for row in answered}
     )
+    if not isinstance(answered, str):
+        counts = Counter(row.object for row in answered)
+        # Documents show every block, and only the last of them would be judged.
+        for name in (name for name, count in counts.items() if count > 1):
+            yield f"{name} has {counts[name]} blocks in [[retention.objects]]: one is allowed."
     lacking = []
     for stored in case.facts.retention.objects:
         row = rules.get(stored.object)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import Final
 
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of, plain
 from sovereign_ml.card.schema.facts import MAX_DUMP_AGE_DAYS
 
 # The version before the registry gives a number. Promotion checks the number itself.
 CANDIDATE: Final = "candidate"
+
+# As words, because "endpoint" has the three letters too.
+OFFICER: Final = re.compile(r"\bdpo\b|\bdata protection officer|\bdatenschutzbeauftragt")
 
 # Jurisdictions of the endpoint list in which data kept there has left the EEA (GDPR 44).
 OUTSIDE: Final = ("ADEQUATE_NON_EU", "US", "OTHER_THIRD_COUNTRY")
@@ -69,8 +73,8 @@ def record_of_processing(case: Case) -> Hits:
     record = case.answers.ropa
     if is_open(record.entry_id):
         yield case.open("There is no entry in the record of processing.")
-    named = {name.casefold() for name in items_of(record.recipients)}
-    unnamed = sorted(name for name in _recipients(case) if name.casefold() not in named)
+    named = {plain(name) for name in items_of(record.recipients)}
+    unnamed = sorted(name for name in _recipients(case) if plain(name) not in named)
     if record.recipients != NOT_ANSWERED and unnamed:
         do = (
             "Add them to ropa.recipients (and roles.processors), "
@@ -78,8 +82,8 @@ def record_of_processing(case: Case) -> Hits:
         )
         yield RuleHit(f"The record does not name {', '.join(unnamed)}.", do=do)
     processors = case.answers.roles.processors
-    handling = {p.name.casefold() for p in processors} if processors != NOT_ANSWERED else set()
-    outside = sorted(name for name in _providers(case) if name.casefold() not in handling)
+    handling = {plain(p.name) for p in processors} if processors != NOT_ANSWERED else set()
+    outside = sorted(name for name in _providers(case) if plain(name) not in handling)
     if processors != NOT_ANSWERED and outside:
         do = (
             "Name them in roles.processors with their agreement (Art. 28(3)), or take the host out."
@@ -98,8 +102,8 @@ def _recipients(case: Case) -> set[str]:
     """Return processors, and providers of hosts that carry personal data outside this machine."""
     processors = case.answers.roles.processors
     named = {p.name for p in items_of(processors)}
-    folded = {name.casefold() for name in named}
-    return named | {name for name in _providers(case) if name.casefold() not in folded}
+    folded = {plain(name) for name in named}
+    return named | {name for name in _providers(case) if plain(name) not in folded}
 
 
 def _providers(case: Case) -> set[str]:
@@ -119,17 +123,15 @@ def _providers(case: Case) -> set[str]:
 )
 def dpo_decides(case: Case) -> Hits:
     """The data protection officer approves or owns instead of advising."""
-    contact = case.answers.roles.dpo_contact.casefold()
+    contact = case.answers.roles.dpo_contact
     for approval in case.card.approvals:
         # dpo_contact is free text, often a name with a mail address.
-        if not is_open(contact) and approval.person.casefold() in contact:
+        if not is_open(contact) and plain(approval.person) in plain(contact):
             yield (
                 f"{approval.person} approves as {approval.role} and is the data protection officer."
             )
     owners = (case.answers.roles.owner_business, case.answers.roles.owner_model)
-    if any(
-        word in owner.casefold() for owner in owners for word in ("dpo", "data protection officer")
-    ):
+    if any(OFFICER.search(plain(owner)) for owner in owners):
         yield "The data protection officer is named as an owner."
 
 

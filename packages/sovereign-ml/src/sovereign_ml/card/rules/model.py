@@ -84,7 +84,8 @@ def unfair(case: Case) -> Hits:
     if signed and FORMS["sentence"](evaluation.fairness_justification):
         signed = False
     for gap in case.facts.evaluation.fairness:
-        if abs(gap.value) > tolerance and not signed:
+        # Not "above": NaN, which shows nothing, would pass that.
+        if not abs(gap.value) <= tolerance and not signed:
             message = f"{gap.group}: {gap.metric} is {gap.value:.3f}, tolerated {tolerance:.3f}."
             yield message if answered else case.open(message)
         if gap.n_smallest < case.policy.min_group:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from sovereign_ml.card.schema.answers import Answers
 from sovereign_ml.card.schema.base import Group
@@ -30,7 +30,8 @@ class Approval(Group):
     role: ApprovalRole
     person: str
     decision: Literal["approve", "reject"]
-    at: datetime
+    # Decisions are put in the order of time, so each time needs its zone.
+    at: AwareDatetime
     card_hash: str
     comment: str = ""
     signed_by: str = Field(

@@ -17,7 +17,8 @@ from sovereign_ml.card.rules.engine import Case, Hits, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
 
 DURATION: Final = re.compile(
-    r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(T(?=.)(\d+H)?(\d+M)?)?"
+    # Python refuses to read a number of thousands of digits.
+    r"P(?=.)(?:(\d{1,6})Y)?(?:(\d{1,6})M)?(?:(\d{1,6})W)?(?:(\d{1,6})D)?(T(?=.)(\d+H)?(\d+M)?)?"
 )
 DAYS: Final = (365, 30, 7, 1)
 WORD: Final = re.compile(r"[^\W\d_]{2,}")
