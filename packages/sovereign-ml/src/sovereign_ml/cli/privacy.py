@@ -185,7 +185,13 @@ def rectify(
             f"decision {again.new} corrects {again.old}."
         )
     else:
-        typer.echo("  No decision about them is on record. The new score is in data/8_scores.")
+        typer.echo(
+            "  Nothing was decided again: no decision is on record, its model is not, the person is "
+            "barred, or an input of today is missing. A new score, if there is one, is in "
+            "data/8_scores."
+        )
+    if receipt.noted:
+        typer.echo(f"  Decisions on record with a note of the correction: {len(receipt.noted):,}.")
     recipients = "; ".join(receipt.recipients) or "none"
     typer.echo(f"  Inform these recipients (GDPR Art. 19): {recipients}.")
     typer.echo(
