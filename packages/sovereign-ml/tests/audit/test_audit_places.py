@@ -247,3 +247,42 @@ def test_a_file_that_git_tracks_is_read_wherever_it_lies(tmp_path):
     (tmp_path / ".env").write_text("MLFLOW_TRACKING_URI=https://api.wandb.ai\n")
     found = audit(tmp_path, AuditPolicy(), today=TODAY).findings
     assert sorted(row.mention.file for row in found) == [".env", "data/a.toml"]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://u:Geh3im@db.acme.example/x", "postgresql://***@db.acme.example/x"),
+        ("postgresql://u:Geh3@im@db.acme.example/x", "postgresql://***@db.acme.example/x"),
+        ("postgresql://u:Geh3/im@db.acme.example", "postgresql://***@db.acme.example"),
+        ("postgresql://u:Geh3?im@db.acme.example", "postgresql://***@db.acme.example"),
+        ("https://db.acme.example:8080/a@b", "https://db.acme.example:8080/a@b"),
+        ("https://db.acme.example/@acme/churn", "https://db.acme.example/@acme/churn"),
+    ],
+)
+def test_no_part_of_a_password_is_shown(tmp_path: Path, address: str, shown: str) -> None:
+    found = audit(
+        tmp_path, AuditPolicy(), today=date(2026, 1, 1), environ={"DATABASE_URL": address}
+    )
+    assert shown in {row.address for row in found.findings}
+    assert not any("Geh" in row.address or "im@" in row.address for row in found.findings)
+
+
+def test_the_remotes_of_a_worktree_and_of_the_repository_around_a_project_are_read(
+    tmp_path: Path,
+) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=T", "-c", "user.email=t@acme.example", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(main), *who, *words], check=True, capture_output=True)
+
+    main, second = tmp_path / "main", tmp_path / "second"
+    (main / "acme-churn").mkdir(parents=True)
+    git("init", "-q")
+    git("remote", "add", "origin", "git@github.com:acme/churn.git")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    git("worktree", "add", "-q", str(second))
+    for root in (main, second, main / "acme-churn"):
+        found = audit(root, AuditPolicy(), today=date(2026, 1, 1))
+        assert "git@github.com:acme/churn.git" in {row.mention.address for row in found.findings}, (
+            root.name
+        )

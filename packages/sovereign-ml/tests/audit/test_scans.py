@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sovereign_ml.audit import pii_scan, scan
-from sovereign_ml.audit.secrets import secrets_in
+from sovereign_ml.audit.secrets import scan_secrets, secrets_in, unread
 
 
 @pytest.mark.parametrize(
@@ -175,3 +175,20 @@ def test_only_a_line_that_is_a_hash_and_nothing_else_is_skipped(
     (tmp_path / "train.lock").write_text(f"wheel==1.0 \\\n{line}\n")
     assert len(scan(tmp_path)) == outside
     assert len(list(secrets_in(line, "train.lock"))) == secrets
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_secret_is_found_however_the_editor_writes_the_file(
+    tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "settings.yaml").write_text("password: s3cretS3cret\n", encoding=encoding)
+    assert [(hit.file, hit.line) for hit in scan_secrets(tmp_path)] == [("settings.yaml", 1)]
+    assert unread(tmp_path) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_address_on_the_first_line_is_found_however_the_editor_writes_the_file(
+    tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "settings.toml").write_text('redis_host = "cache.acme.eu"\n', encoding=encoding)
+    assert [(row.key, row.address) for row in scan(tmp_path)] == [("redis_host", "cache.acme.eu")]

@@ -94,6 +94,17 @@ def test_every_version_in_force_since_then_is_needed_also_one_that_a_merge_left_
     assert unneeded(root) == {"rows of early", "rows of nobody"}
 
 
+def test_a_project_in_a_folder_called_runs_has_old_versions_too(root: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "runs" / root.name
+    elsewhere.parent.mkdir()
+    root.rename(elsewhere)
+    kept_run = elsewhere / "cache/runs/ab" / ("0" * 64)
+    kept_run.parent.mkdir(parents=True)
+    kept_run.write_text("a stage and hashes")
+    os.utime(kept_run, (0, 0))
+    assert unneeded(elsewhere) == {"rows of early", "rows of nobody"}
+
+
 def test_before_the_first_commit_the_lock_alone_tells(root: Path) -> None:
     shutil.rmtree(root / ".git")
     git(root, "init", "-q")

@@ -44,9 +44,11 @@ class AddressFinding:
         """Return the address, or its word, without user names, passwords and query strings."""
         text = self.mention.word or self.mention.address
         # The report goes into logs of CI and into the card, where a password would stay.
-        return shown(re.sub(r"//[^/@\s]*@", "//***@", text).partition("?")[0])
+        return shown(_LOGIN.sub("//***@", text).partition("?")[0])
 
 
+_LOGIN = re.compile(r"//(?:[^/\s]*|[^/\s:@]+:(?!\d+/)\S*)@")
+"""User and password of an address. A password may hold an @ or a slash, which ends no port."""
 _REASONS = {
     Jurisdiction.US_PARENT_EU_REGION: (
         "an EU region of {provider}, whose parent {parent} is under US law"

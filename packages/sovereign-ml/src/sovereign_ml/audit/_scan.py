@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
+from sovereign_ml import git
 from sovereign_ml.audit._audit_report import NotRead, Report
 from sovereign_ml.audit._judge import judge
 from sovereign_ml.audit._mention import Mention, mention
@@ -23,7 +24,8 @@ from sovereign_ml.audit.readers.notebook_cells import notebook
 from sovereign_ml.audit.readers.python_code import python
 from sovereign_ml.audit.readers.text_lines import lines, logins, template_source
 from sovereign_ml.audit.readers.yaml_tree import yaml
-from sovereign_ml.audit.secrets import committed
+from sovereign_ml.audit.secrets import committed, decoded
+from sovereign_ml.git import GitError
 from sovereign_ml.jurisdictions import parse
 from sovereign_ml.jurisdictions._table import scheme_owner
 
@@ -68,7 +70,6 @@ _READERS: tuple[tuple[str, Reader], ...] = (
     ("MLmodel", yaml),
 )
 _LARGEST = 5_000_000  # bytes; larger files are data, not configuration
-_HEAD = 8000  # bytes in which a zero marks a file as binary, as for git
 _TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson", "*.svg")
 _VARIABLE = re.compile(
     r"URL|URI|ENDPOINT|HOST|DSN|INDEX|PROXY|SERVER|REGISTRY|REMOTE|BROKER|ADDRESS", re.IGNORECASE
@@ -171,10 +172,8 @@ def _text_of(path: Path, name: str, exclude: tuple[str, ...]) -> str | NotRead:
         data = path.read_bytes()
     except OSError as error:
         return NotRead(name, f"not readable: {error.strerror}")
-    # In UTF-16, as PowerShell writes it, every second byte may be zero, as in a binary file.
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    return NotRead(name, "binary") if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
+    text = decoded(data)
+    return NotRead(name, "binary") if text is None else text
 
 
 def _why_not(path: Path, name: str, exclude: tuple[str, ...]) -> str:
@@ -214,7 +213,11 @@ def _skipped(entry: Path, folder: Path, root: Path) -> bool:
 
 
 def _git_remotes(root: Path) -> Iterator[Mention]:
-    config = root / ".git" / "config"
+    # Git knows where it is: in a second worktree and in a part of a repository not below `root`.
+    try:
+        config = root / git.ask(root, "rev-parse", "--git-path", "config")
+    except GitError:
+        config = root / ".git" / "config"
     if config.is_file():
         for row in lines(".git/config", config.read_text(encoding="utf-8", errors="replace")):
             yield replace(row, component="ci", carries=(Payload.CODE,))

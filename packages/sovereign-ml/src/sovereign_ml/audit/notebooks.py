@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_ml.audit.pii_scan import IDENTIFIER_NAMES, PERSON_KEY, snake_case, values_in
-from sovereign_ml.audit.secrets import ScanHit, committed, secrets_in
+from sovereign_ml.audit.secrets import ScanHit, committed, decoded, secrets_in
 
 STRIP = "output to strip: neither a picture nor a short text"
 _ID = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
@@ -166,7 +166,7 @@ def scan_notebooks(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:
     for path in committed(root, "*.ipynb"):
         name = path.relative_to(root).as_posix()
         if not any(fnmatch(name, pattern) for pattern in patterns):
-            hits += scan_notebook(name, path.read_text(encoding="utf-8", errors="replace"))
+            hits += scan_notebook(name, decoded(path.read_bytes()) or "")
     return hits
 
 

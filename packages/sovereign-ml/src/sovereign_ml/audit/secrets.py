@@ -293,7 +293,16 @@ def _texts(root: Path, exclude: Iterable[str]) -> Iterator[tuple[str, str | None
             continue
         # A zero byte stands for a file that is too large: it is not read either.
         data = path.read_bytes() if path.stat().st_size <= _LARGEST else b"\0"
-        yield name, None if b"\0" in data[:_HEAD] else data.decode("utf-8", "replace")
+        yield name, decoded(data)
+
+
+def decoded(content: bytes) -> str | None:
+    """Return the text of a file without its byte order mark, None if it is binary."""
+    # In UTF-16, as PowerShell writes it, every second byte may be zero, as in a binary file.
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    # A mark of UTF-8 would hide the key at the start of the first line.
+    return None if b"\0" in content[:_HEAD] else content.decode("utf-8-sig", "replace")
 
 
 def _listed(root: Path) -> list[str]:

@@ -185,7 +185,13 @@ def rectify(
             f"decision {again.new} corrects {again.old}."
         )
     else:
-        typer.echo("  No decision about them is on record. The new score is in data/8_scores.")
+        typer.echo(
+            "  Nothing was decided again: no decision is on record, its model is not, the person is "
+            "barred, or an input of today is missing. A new score, if there is one, is in "
+            "data/8_scores."
+        )
+    if receipt.noted:
+        typer.echo(f"  Decisions on record with a note of the correction: {len(receipt.noted):,}.")
     recipients = "; ".join(receipt.recipients) or "none"
     typer.echo(f"  Inform these recipients (GDPR Art. 19): {recipients}.")
     typer.echo(
@@ -275,17 +281,23 @@ def _people(
 ) -> list[str]:
     """Return the pseudonyms of the people named on the command line and in the file.
 
-    Pseudonyms under the key in use come first, then those under former keys.
+    Pseudonyms under the key in use come first, then those under former keys. Raises Misuse where
+    an option names nobody, as a variable of a script without a value does.
     """
     from sovereign_ml.pseudonyms import names_of, plain_id
 
     try:
         lines = file.read_text(encoding="utf-8").splitlines() if file else []
-    except OSError as error:
-        raise Misuse(
-            f"Cannot read {file}: {error.strerror}. It needs one customer id per line."
-        ) from None
-    ids = [plain_id(id_) for id_ in [*(subject or []), *lines] if id_.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        # The text of the second error would hold bytes of the file.
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Misuse(f"Cannot read {file}: {reason}. It needs one customer id per line.") from None
+    named, listed = [plain_id(id_) for id_ in subject or ()], [*filter(None, map(plain_id, lines))]
+    if "" in named:
+        raise Misuse("--subject is empty: give a customer id as in your transactions.")
+    if file and not listed:
+        raise Misuse(f"{file} names nobody: write one customer id per line.")
+    ids = [*named, *listed]
     if not are_pseudonyms:
         # `keys` is a function: pseudonyms need no key, and to read it may create it.
         return list(names_of(ids, keys()))

@@ -13,13 +13,14 @@ from pathlib import Path
 from sovereign_ml.config.connections import DataVersions, SuppressionFiles
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import suppression
+from sovereign_ml.privacy.suppression import EXPIRY, KEY_FILE
 from sovereign_ml.privacy.tombstones import HEADER, marks
 from sovereign_ml.storage import s3
 
 READERS = ("data", "card")
 """The steps that need it."""
 TOMBSTONES = "tombstones.txt"
-OTHERS = ("expired.txt", "key.txt", "retention.json", "approvals.json", "imported.json")
+OTHERS = (EXPIRY, KEY_FILE, "retention.json", "approvals.json", "imported.json")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class GovernanceCopy:
     def publish(self, *, pushed: bool = False) -> None:
         """Write the files into the bucket of a profile that has one.
 
-        Tombstones are only ever added, even from an old clone. ``data/source.json`` goes along once
-        the data that it names is ``pushed`` too.
+        Tombstones are only ever added, and the cut-off of purchases only moves on, even from an old
+        clone. ``data/source.json`` goes along once the data that it names is ``pushed`` too.
         """
         if not self.versions.in_bucket:
             return
@@ -51,7 +52,7 @@ class GovernanceCopy:
         s3.write(storage, self._key(TOMBSTONES), content.encode())
         others = [self.suppression.folder / name for name in OTHERS]
         for path in (*others, self.source) if pushed else others:
-            if path.is_file():
+            if path.is_file() and not (path.name == EXPIRY and self._has_later_cut_off(path)):
                 s3.write(storage, self._key(path.name), path.read_bytes())
 
     def fetch(self) -> None:
@@ -72,6 +73,12 @@ class GovernanceCopy:
                     f"The bucket has no {self._key(TOMBSTONES)}, so erased people are unknown here. "
                     f"Call `churn push --profile {self.versions.profile}` in the repository first."
                 )
+
+    def _has_later_cut_off(self, path: Path) -> bool:
+        """Return whether purchases up to a later day than that in ``path`` are deleted there."""
+        remote = s3.maybe(self.versions.storage, self._key(EXPIRY))
+        here = suppression.cut_off(path.read_text(encoding="utf-8"))
+        return remote is not None and suppression.cut_off(remote.decode()) > here
 
     def _key(self, name: str) -> str:
         return f"{suppression.FOLDER}/{self.project}/{name}"

@@ -49,16 +49,22 @@ KEPT = (
 def erase(stores: ProjectStores, people: Sequence[str], reference: str = "") -> Receipt:
     """Finish an interrupted erasure if there is one, then erase ``people`` (pseudonyms).
 
-    Return the last receipt. Raises Misuse if no person is named and nothing was interrupted, or
-    if a server of the profile is not reached.
+    Return the last receipt. People of whom something remains are searched again together with
+    ``people``. Raises Misuse if no person is named and nothing was interrupted, or if a server of
+    the profile is not reached.
     """
     procedure = _procedure(stores.root, stores.suppression)
     interrupted = procedure.interrupted()
+    unfinished: list[str] = []
     if interrupted:
         receipt = _run(stores, interrupted)
         # The interrupted erasure may have been about these very people.
         if set(receipt.people) >= set(map(suppression.tombstones(stores.suppression).mark, people)):
             return receipt
+        # A journal is about to replace the one that still names them, and they would be forgotten.
+        if receipt.remains:
+            unfinished = interrupted.people
+            reference = ", ".join(filter(None, (interrupted.reference, reference)))
     if not people:
         raise Misuse(
             "Nobody to erase: name somebody with --subject or --file. No erasure was interrupted."
@@ -68,7 +74,7 @@ def erase(stores: ProjectStores, people: Sequence[str], reference: str = "") -> 
         "clean": dvc_versions.clean_stages(stores.root),
         "answer": model_action(stores.root / "model_card.toml"),
     }
-    return _run(stores, procedure.begin(people, reference, notes))
+    return _run(stores, procedure.begin([*unfinished, *people], reference, notes))
 
 
 def returned(stores: ProjectStores) -> list[str]:

@@ -85,6 +85,8 @@ class ErasureProcedure:
         kept: Sequence[KeptItem],
     ) -> Receipt:
         """Write the receipt, and delete the journal if nothing remains."""
+        # By place and not by trace: a place with fewer rows than before is not one without any.
+        left = {(trace.store, trace.place) for trace in remains}
         receipt = Receipt(
             id=journal.id,
             reference=journal.reference,
@@ -92,7 +94,7 @@ class ErasureProcedure:
             started_at=journal.started_at,
             finished_at=datetime.now(UTC),
             people=tuple(sorted(map(self._tombstones.mark, journal.people))),
-            removed=tuple(t for t in journal.found if t not in remains),
+            removed=tuple(t for t in journal.found if (t.store, t.place) not in left),
             remains=tuple(remains),
             source=tuple(source),
             model=model,

@@ -95,8 +95,12 @@ def _decide(
     rows = ParquetRows().rows(features / "snapshots.parquet", names[0])
     today = [row for row in rows if str(row["event_timestamp"])[:10] == current[:10]]
     with objections.decision_log(location) as log:
-        if log is None or not today:
+        if log is None:
             return None, []
+        if not today:
+            # Nothing can be decided again without features of today. Decisions that rested on the
+            # wrong data get their note all the same.
+            return None, [case for name in names for case in note_rectification(log, name, text)]
         row: dict[str, Any] = {
             name: value for name, value in today[0].items() if name != "event_timestamp"
         }

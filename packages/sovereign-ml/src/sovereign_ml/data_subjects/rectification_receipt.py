@@ -12,7 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from sovereign_ml.card.records.document import Document, Grid, Section, to_html
 from sovereign_ml.card.render.view import CardLine
 from sovereign_ml.data_subjects.access_report import explainer_of
-from sovereign_ml.decision_log import DecisionLog, Draft, note_rectification, rectification
+from sovereign_ml.decision_log import (
+    DecisionLog,
+    Draft,
+    Rejection,
+    note_rectification,
+    rectification,
+)
 from sovereign_ml.decision_log.random_pool import RandomPool
 from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.privacy.tombstones import write_durably
@@ -59,7 +65,8 @@ def decide_again(
     ``subject`` is a pseudonym. ``text`` is noted on older decisions. The model is the one in
     the log that took the decision, so that only the input differs. Returns the replacement, and
     the ids of the decisions that are only noted. The replacement is None without a decision on
-    record or after an objection.
+    record, after an objection or another bar, and where the logged model was deleted
+    or needs an input that ``features`` lacks.
     """
     past = [entry for entry in log.of_subject(subject) if entry.kind == "decision" and entry.body]
     latest = next((entry for entry in past if json.loads(entry.body or "").get("features")), None)
@@ -130,7 +137,11 @@ def _replace(
     # Without the logged bundle nobody can say what the same model decides on the corrected data.
     if explainer is None:
         return None
-    explanation = explainer.explain(features)
+    try:
+        explanation = explainer.explain(features)
+    except KeyError:
+        # The project has dropped an input of that model since: [features] inputs.
+        return None
     decided = decide(explainer.policy, explanation.score)
     new = RandomPool().ordered()
     head = {name: body[name] for name in ("bundle", "model_version", "policy_version")} | {
@@ -153,7 +164,10 @@ def _replace(
     refused, waits = json.dumps(head | {"outcome": "objected"}), decided.outcome == "pending_review"
     decision = Draft("decision", new, subject, json.dumps(content), refused, waits)
     # One transaction: a crash between the two would leave the old decision without its note.
-    log.append([decision, rectification(old, subject, text, corrected_by=new)])
+    written, _ = log.append([decision, rectification(old, subject, text, corrected_by=new)])
+    # The log decides in the end: the person may be barred by now, or the decision replaced.
+    if isinstance(written, Rejection) or written.body != decision.body:
+        return None
     return Again(
         old=old,
         new=new,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 FOLDER = "governance"
-KEY_FILE = "key.txt"
+KEY_FILE, EXPIRY = "key.txt", "expired.txt"
 
 
 def tombstones(files: SuppressionFiles) -> Tombstones:
@@ -34,18 +34,21 @@ def count(files: SuppressionFiles) -> int:
 
 def expired_before(files: SuppressionFiles) -> datetime | None:
     """Return the moment before which `churn retain` deleted purchases, None if it deleted none."""
-    path = _expiry(files)
-    if not path.is_file():
-        return None
+    path = files.folder / EXPIRY
+    return cut_off(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def cut_off(text: str) -> datetime:
+    """Return the moment in the content of ``expired.txt``."""
     # The file is a sentence for readers of git, which ends with the moment.
-    return datetime.fromisoformat(path.read_text(encoding="utf-8").split()[-1])
+    return datetime.fromisoformat(text.rsplit(maxsplit=1)[-1])
 
 
 def expire_before(files: SuppressionFiles, moment: datetime) -> None:
     """Make step 1 leave out purchases before ``moment``. An earlier moment changes nothing."""
     present = expired_before(files)
     if present is None or moment > present:
-        write_durably(_expiry(files), f"Purchases before {moment.isoformat()}\n")
+        write_durably(files.folder / EXPIRY, f"Purchases before {moment.isoformat()}\n")
 
 
 def fingerprint(files: SuppressionFiles) -> dict[str, str]:
@@ -121,7 +124,3 @@ def check_key(files: SuppressionFiles) -> None:
 def _without_key(files: SuppressionFiles) -> Tombstones:
     """Return the tombstones for counting, which needs no key because nobody is recognised."""
     return Tombstones(paths(files), key=b"")
-
-
-def _expiry(files: SuppressionFiles) -> Path:
-    return files.folder / "expired.txt"

@@ -10,6 +10,7 @@ from pathlib import Path
 from sovereign_ml.data_subjects.receipts import KeptItem
 from sovereign_ml.data_subjects.stores.protocol import People, Trace
 from sovereign_ml.decision_log import DecisionLog
+from sovereign_ml.errors import Refused
 
 SUPPRESSION = KeptItem(
     what="The pseudonym on the list of people who objected, withdrew consent or are restricted, "
@@ -44,14 +45,23 @@ class Decisions:
         return [Trace(self.name, place, count, "entries", "entries blanked")] if count else []
 
     def remove(self, people: People, traces: Sequence[Trace]) -> None:
-        """Blank the entries and leave a tombstone in the chain."""
+        """Blank the entries and leave a tombstone in the chain.
+
+        Raises Refused while another program reads the file, which keeps the old content.
+        """
         with closing(self._opener()) as log:
             for name in people:
                 log.erase_subject(name)
         # The write-ahead file still holds the old content of the pages.
         if self.file:
             with closing(sqlite3.connect(self.file)) as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise Refused(
+                    f"{self.file.name}: the entries are blanked, but another program reads the "
+                    "decision log, so their old content stays on the disk beside it. End that "
+                    "program, then call `churn data-subject erase` again: it continues."
+                )
         self._tidy()
 
     def kept(self, people: People) -> list[KeptItem]:

@@ -118,13 +118,13 @@ def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[P
         )
     needed = in_force.union(*map(entries, manifests))
     objects = [
-        path for folder in folders.values() for path in sorted(folder.rglob("*")) if path.is_file()
-    ]
-    old = [
         path
-        for path in objects
-        if path.stat().st_mtime < since.timestamp() and "runs" not in path.parts
+        for folder in folders.values()
+        for path in sorted(folder.rglob("*"))
+        # DVC's cache of runs has no content. A folder around the project may have that name too.
+        if path.is_file() and path.relative_to(folder).parts[0] != "runs"
     ]
+    old = [path for path in objects if path.stat().st_mtime < since.timestamp()]
     return [path for path in old if digest_of(path) not in needed]
 
 
