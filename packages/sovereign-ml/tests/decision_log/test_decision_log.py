@@ -180,6 +180,16 @@ def test_a_corrected_input_is_noted_once_on_each_decision_that_used_it(log: Deci
     assert verify(log).holds
 
 
+@pytest.mark.parametrize("bar", sorted(BARS))
+def test_a_note_of_a_correction_is_the_same_for_somebody_barred(log: DecisionLog, bar: Any) -> None:
+    scored = Draft("decision", "case-1", "aaaaaaaa", '{"features": {"recency_days": 3}}')
+    log.append([scored, Draft(bar, "bar-1", "aaaaaaaa", '{"ground": "accuracy_contested"}')])
+    assert note_rectification(log, "aaaaaaaa", "2 purchases corrected") == ["case-1"]
+    (_, note) = log.of_case("case-1")
+    assert json.loads(note.body or "") == {"text": "2 purchases corrected", "corrected_by": None}
+    assert verify(log).holds
+
+
 def test_an_objection_in_the_same_transaction_already_counts(log: DecisionLog) -> None:
     before, _, after = log.append(
         [_draft(1), Draft("objection", "objection-1", "aaaaaaaa", "{}"), _draft(2)]

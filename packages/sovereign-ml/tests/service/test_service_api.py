@@ -8,7 +8,7 @@ import pytest
 
 import bundles
 from service_desk import CUSTOMER, FEATURES, LOYAL, OTHER, Desk
-from sovereign_ml.decision_log import verify
+from sovereign_ml.decision_log import Draft, note_rectification, verify
 
 
 def test_a_score_is_the_scorecards_with_reasons_in_words_and_versions(open_service: Desk) -> None:
@@ -265,6 +265,20 @@ def test_a_decision_on_a_wrong_input_is_made_again_and_both_say_so(open_service:
     assert (new["corrected_by"], new["corrects"]) == (None, wrong["decision_id"])
     assert [step["kind"] for step in old["history"]] == ["rectification"]
     assert verify(open_service.log()).holds
+
+
+def test_a_correction_during_a_restriction_leaves_the_outcome_of_the_old_decision(
+    open_service: Desk,
+) -> None:
+    wrong = open_service.score().json()["decision_id"]
+    open_service.bar("restrictions", ground="accuracy_contested")
+    note_rectification(open_service.log(), CUSTOMER, "2 purchases corrected")
+    # As a version before wrote it.
+    older = json.dumps({"text": "1 purchase corrected", "outcome": "restricted"})
+    open_service.log().append([Draft("rectification", wrong, CUSTOMER, older)])
+    shown = open_service.decision(wrong).json()
+    assert shown["outcome"] == "offer"
+    assert [step["outcome"] for step in shown["history"]] == [None, None]
 
 
 def test_a_case_on_a_wrong_input_leaves_the_desk_for_the_corrected_one(

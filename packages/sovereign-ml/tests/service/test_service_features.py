@@ -7,7 +7,9 @@ import pytest
 
 from feature_server import answer, feature_server
 from service_desk import CUSTOMER, FEATURES, OTHER, Desk
-from sovereign_ml.decision_log import verify
+from sovereign_ml.decision_log import Draft, verify
+
+LIFTED = '{"reason": "The purchases were checked.", "informed_on": "2026-11-24"}'
 
 
 def _asked(desk: Desk, *customers: str) -> Any:
@@ -61,6 +63,26 @@ def test_a_customer_nobody_knows_is_not_scored(desk: Callable[..., Desk], redis:
         None,
         None,
     )
+
+
+def test_a_restriction_that_ends_during_a_look_up_is_never_taken_for_an_objection(
+    desk: Callable[..., Desk],
+) -> None:
+    def reply(customers: list[str]) -> tuple[int, bytes]:
+        if OTHER in customers:
+            log = service.log()
+            (bar,) = log.in_force(CUSTOMER, "restriction")
+            log.append([Draft("restriction_lifted", bar.case_id, CUSTOMER, LIFTED)])
+            # As the next request about this customer does.
+            service.runtime.barred.pop(CUSTOMER)
+        return answer({CUSTOMER: FEATURES, OTHER: FEATURES})(customers)
+
+    with feature_server(reply) as uri:
+        service = _service(desk, uri)
+        service.bar("restrictions", ground="unlawful")
+        outcomes = [one["outcome"] for one in _asked(service, CUSTOMER, OTHER).json()["decisions"]]
+        assert outcomes == ["restricted", "offer"]
+        assert _asked(service, CUSTOMER).json()["outcome"] == "offer"
 
 
 def test_nothing_is_looked_up_about_an_objector(desk: Callable[..., Desk]) -> None:

@@ -74,8 +74,9 @@ class CaseRules:
         if draft.kind in BARS:
             repeated = draft.kind in bars and not self._is_new_ground(draft)
             return Rejection(BARS[draft.kind]) if repeated else draft.body
-        # A bar ends scoring and no right: contests, reviews and the end of a bar are still written.
-        if not bars or draft.kind in ("contest", "review", *LIFTS):
+        # A bar ends scoring and no right. What follows a decision, and the end of a bar, are written
+        # as they are: the note of a correction is about a decision from before the bar.
+        if not bars or draft.kind in (*LATER, *LIFTS):
             return draft.body
         if draft.body_if_barred is None:
             return Rejection(outcome_of(bars))

@@ -22,7 +22,7 @@ def rectification(
     """
     body = json.dumps({"text": text, "corrected_by": corrected_by})
     return Draft(
-        "rectification", decision_id, subject, body, body, closes_review=corrected_by is not None
+        "rectification", decision_id, subject, body, closes_review=corrected_by is not None
     )
 
 

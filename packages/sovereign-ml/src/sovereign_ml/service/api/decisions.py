@@ -101,7 +101,8 @@ def step(entry: Entry) -> CaseStep:
     return CaseStep(
         kind=kind,
         at=entry.at,
-        outcome=body.get("outcome"),
+        # Only a review decides. Notes of older versions may name a bar as their outcome.
+        outcome=body.get("outcome") if entry.kind == "review" else None,
         text=body.get("view") or body.get("reason") or body.get("text") or "",
     )
 

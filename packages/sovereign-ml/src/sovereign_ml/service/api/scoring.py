@@ -56,15 +56,17 @@ class Absent(Enum):
 
 
 class Dated(NamedTuple):
-    """Features of one customer, their date, and its verdict under the policy."""
+    """Features of one customer, their date, and its verdict under the policy.
+
+    A person with a ``bar`` has none: nothing is looked up.
+    """
 
     row: Row
     as_of: str | None
     freshness: str | None
+    bar: str = ""
 
 
-BARRED = Dated({}, None, None)
-"""Row of a person who is barred: nothing is looked up."""
 NEW_FEATURES_S = 3600
 """Seconds until a retry where features are too old: new ones do not come within seconds."""
 
@@ -144,9 +146,10 @@ async def _rows(runtime: Runtime, requests: Sequence[Any]) -> list[Dated | Looke
     Nothing is looked up for the barred.
     """
     await _forget_lifted(runtime, [request.customer_id for request in requests])
+    # The bar is noted here: another request may forget it while features are looked up.
     rows: list[Dated | LookedUp | None] = [
-        BARRED
-        if request.customer_id in runtime.barred
+        Dated({}, None, None, bar)
+        if (bar := runtime.barred.get(request.customer_id))
         else request.features and Dated(request.features.__dict__, None, "not_dated")
         for request in requests
     ]
@@ -255,11 +258,9 @@ def make(
     refused = dumps({**head, "outcome": "objected"})
     case, row = runtime.ids.ordered(), dated.row
     dates = {"features_as_of": dated.as_of, "freshness": dated.freshness}
-    # An empty row is that of a person who is barred: no features, no score.
-    if not row:
-        outcome = runtime.barred.get(customer, "objected")
-        body = dumps({**head, "outcome": outcome})
-        return Made(Draft("decision", case, customer, body, refused), outcome, "", dates)
+    if dated.bar:
+        body = dumps({**head, "outcome": dated.bar})
+        return Made(Draft("decision", case, customer, body, refused), dated.bar, "", dates)
     contributions = runtime.scorer.contributions(row)
     probability = runtime.scorer.probability(contributions)
     decision = decide(runtime.bundle.policy, probability)
