@@ -315,6 +315,20 @@ def test_the_same_run_again_opens_no_second_alarm(tmp_path: Path) -> None:
     assert len(alarms.read_alarms(tmp_path)) == 1
 
 
+def test_an_alarm_of_another_version_on_the_same_day_leaves_the_answer_to_the_first(
+    tmp_path: Path,
+) -> None:
+    first = open_alarm(tmp_path, "shift")
+    answered(tmp_path, first, action="roll_back")
+    for opened in (1, 0):  # the second run repeats the first one
+        assert len(alarms.update(tmp_path, [state("shift", "alarm")], DAY, "2")) == opened
+    records = {record.id: record for record in alarms.read_alarms(tmp_path)}
+    assert [record.model_version for record in records.values()] == ["3", "2"]
+    assert records[first].answer is not None
+    (waiting,) = alarms.unanswered(tmp_path)
+    assert waiting.id == f"{first}-v2"
+
+
 def test_an_earlier_day_on_which_the_rule_held_ends_no_alarm(tmp_path: Path) -> None:
     alarm = open_alarm(tmp_path, "missing")
     alarms.update(tmp_path, [state("missing", "ok")], DAY - timedelta(days=30), "3")

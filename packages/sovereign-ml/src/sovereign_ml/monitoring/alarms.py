@@ -91,7 +91,9 @@ def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> 
     alarms = {state.rule: state for state in states if state.status == "alarm"}
     holding = {state.rule for state in states if state.status == "ok"}
     opened, quiet = [], set()
+    versions: dict[str, str] = {}
     for record in read_alarms(root):
+        versions[record.id] = record.model_version
         same = record.model_version == version
         if record.ended is None and record.rule in holding and record.opened <= day:
             _write(root, record.model_copy(update={"ended": day}))
@@ -100,9 +102,13 @@ def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> 
             quiet.add(record.rule)
     for rule in alarms.keys() - quiet:
         state = alarms[rule]
+        # Day and rule alone, so that a repeated run writes the same file.
+        name = f"A-{day}-{rule}"
+        # Where a rollback came between two runs of a day, the other version's answer must stay.
+        if versions.get(name, version) != version:
+            name += f"-v{version}"
         record = AlarmRecord(
-            # Day and rule alone, so that a repeated run writes the same file.
-            id=f"A-{day}-{rule}",
+            id=name,
             rule=rule,
             kind=state.kind,
             name=state.name,
