@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +70,7 @@ def list_command(
     # folder that cannot be written to must show before that, because a draw is never repeated.
     write_durably(output, "", mode=0o600)
     try:
-        with closing(_open(settings)) as log:
+        with _log(settings) as log:
             drawn = campaign.draw(
                 log,
                 scores,
@@ -171,17 +172,12 @@ def _may_be_contacted(settings: Settings, value: str) -> pd.DataFrame:
     return scores.merge(newest[["customer_id", value]], on="customer_id").reset_index(drop=True)
 
 
-def _open(settings: Settings) -> DecisionLog:
+def _log(settings: Settings) -> AbstractContextManager[DecisionLog]:
     """Open the log of the profile, and create its file if only batches were scored so far."""
-    from sovereign_ml.decision_log import LogUnavailableError, open_log
+    from sovereign_ml.privacy.objections import opened_log
 
     location = settings.log_location
-    address = location.address
-    if not address and not location.on_server:
-        address = f"sqlite:///{settings.root / location.setting.removeprefix('sqlite:///')}"
-    if not address:
+    if not location.address and location.on_server:
         raise Misuse("DATABASE_URL is not set: the list is recorded in the decision log.")
-    try:
-        return open_log(address)
-    except LogUnavailableError as error:
-        raise Misuse(f"{error}. The list is recorded in the decision log: repair it.") from None
+    path = settings.root / location.setting.removeprefix("sqlite:///")
+    return opened_log(replace(location, address=location.address or f"sqlite:///{path}"))
