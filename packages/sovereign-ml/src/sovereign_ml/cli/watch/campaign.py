@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sovereign_ml.cli.profile import ProfileOption, load_settings
+from sovereign_ml.cli.profile import ProfileOption, finite, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -34,18 +34,23 @@ def list_command(
     share: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Share to take; default: contact_budget of the table evaluate."
+            callback=finite,
+            min=0,
+            max=1,
+            help="Share to take; default: contact_budget of the table evaluate.",
         ),
     ] = None,
     # Without controls nobody could tell what the offer changed.
     control: Annotated[
-        float, typer.Option(min=0.01, max=0.9, help="Share of them that gets no offer.")
+        float,
+        typer.Option(callback=finite, min=0.01, max=0.9, help="Share of them that gets no offer."),
     ] = 0.2,
     value: Annotated[
         str, typer.Option(help="A feature in EUR: take score times value, not score alone.")
     ] = "",
     effect: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Change of churn that must show.")
+        float,
+        typer.Option(callback=finite, min=0.001, max=1, help="Change of churn that must show."),
     ] = 0.05,
     profile: ProfileOption = None,
 ) -> None:
@@ -81,8 +86,8 @@ def list_command(
                 effect=effect,
                 key=settings.pseudonym_key(),
             )
-    except (Misuse, Refused):
-        # No draw is on record, so the name of the file stays free.
+    except BaseException:
+        # Also after Ctrl-C: an empty file would look like a list, and its name must stay free.
         output.unlink()
         raise
     write_durably(output, drawn.text, mode=0o600)
@@ -101,8 +106,12 @@ def list_command(
 @campaign_app.command("result")
 def result_command(
     name: Annotated[str, typer.Argument(help="The name that the list was made under.")],
-    value: Annotated[float, typer.Option(min=0, help="EUR that a customer who stays is worth.")],
-    cost: Annotated[float, typer.Option(min=0, help="EUR that one contact costs.")],
+    value: Annotated[
+        float, typer.Option(callback=finite, min=0, help="EUR that a customer who stays is worth.")
+    ],
+    cost: Annotated[
+        float, typer.Option(callback=finite, min=0, help="EUR that one contact costs.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
@@ -165,8 +174,10 @@ def _may_be_contacted(settings: Settings, value: str) -> pd.DataFrame:
     if not value:
         return scores.reset_index(drop=True)
     snapshots = pd.read_parquet(need(settings.path("features"), "features") / "snapshots.parquet")
-    if value not in snapshots or snapshots[value].dtype == object:
-        raise Misuse(f"--value is '{value}': name a feature in EUR, such as revenue_eur_180d.")
+    numbers = snapshots.select_dtypes("number").columns
+    if value not in numbers:
+        in_euro = ", ".join(name for name in numbers if "eur" in name.split("_"))
+        raise Misuse(f"--value is '{value}': name a feature in EUR, such as {in_euro or 'none'}.")
     # A snapshot holds several cut-offs. Only the current one has today's customers.
     newest = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
     return scores.merge(newest[["customer_id", value]], on="customer_id").reset_index(drop=True)
