@@ -51,7 +51,7 @@ environment: $(TOOLS)/.installed
 
 # The environments that a project ships, each from its lock alone. Tests of the profile eu run `churn` from there.
 shipped: $(TOOLS)/.installed
-	@$(TOOLS)/bin/python tests/environments.py shipped build/shipped
+	@$(TOOLS)/bin/python tests/environments.py shipped build/shipped $(PYTEST_ARGS)
 
 # What builds the documentation, apart from all else: nobody who runs or tests a project needs it.
 build/docs-env/.installed: requirements/docs.lock $(TOOLS)/.installed

@@ -1,7 +1,8 @@
 """The environments of this repository, each built from one lock with a fresh wheel of the library.
 
     python tests/environments.py test FOLDER       build the environment of `make test`
-    python tests/environments.py shipped FOLDER    build those that a project ships, below FOLDER
+    python tests/environments.py shipped FOLDER [OPTIONS OF PYTEST]
+                                                   build those that a project ships, below FOLDER
 
 The wheel in vendor/ is committed once per piece of work. Between two commits the sources are newer,
 so a build of packages/ takes its place here: in a copy of each lock, by its hash.
@@ -10,10 +11,12 @@ so a build of packages/ takes its place here: in a copy of each lock, by its has
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 from bake import PROJECT, ROOT, fresh_wheel, lock_with
@@ -67,14 +70,22 @@ def _uv(command: str, python: Path, *arguments: str) -> None:
         raise SystemExit(f"uv pip {command}: exit {result.returncode}\n{result.stderr}")
 
 
-def main(kind: str, folder: Path) -> None:
+def usable_clients(options: Sequence[str]) -> tuple[str, ...]:
+    """Return the clients that tests use on this machine, with these options of pytest."""
+    # Without Java every test of Spark is skipped, and its client is the largest download by far.
+    if shutil.which("java") or "--no-skips" in options:
+        return CLIENTS
+    return tuple(name for name in CLIENTS if name != "spark")
+
+
+def main(kind: str, folder: Path, options: Sequence[str]) -> None:
     """Build the environment or environments of ``kind``."""
     if kind == "test":
         build("test", folder)
     else:
-        for name in (*SHIPPED, *CLIENTS):
+        for name in (*SHIPPED, *usable_clients(options)):
             build(name, folder / name)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]).resolve())
+    main(sys.argv[1], Path(sys.argv[2]).resolve(), sys.argv[3:])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bake import PROJECT
-from environments import CLIENTS, SHIPPED, build
+from environments import CLIENTS, SHIPPED, build, usable_clients
 from resolving import unresolved
 
 PLANTED = """
@@ -100,12 +100,35 @@ def test_the_installed_half_of_the_library_resolves_there_too(
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_the_program_of_a_client_resolves_in_an_environment_of_its_own(
-    environments: dict[str, Path], name: str, tmp_path: Path
+    environments: dict[str, Path], name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    strict = ["--no-skips"] if request.config.getoption("--no-skips") else []
+    if name not in usable_clients(strict):
+        pytest.skip(
+            f"the client of {name} needs Java: "
+            "apt-get install --no-install-recommends openjdk-17-jre-headless"
+        )
     folder = library(environments["train"])
     python = build(name, environments["train"].parents[2] / name)
     assert unresolved(python, folder, [folder / PROGRAMS[name]], [], tmp_path) == []
     assert unresolved(environments["train"], folder, [folder / PROGRAMS[name]], [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("java", "options", "spark"),
+    [
+        *((True, [], True), (False, [], False), (False, ["-k", "spark"], False)),
+        *((False, ["--no-skips"], True), (False, ["-x", "--no-skips", "-q"], True)),
+    ],
+)
+def test_spark_is_installed_only_where_its_tests_can_run(
+    java: bool, options: list[str], spark: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if java:
+        (tmp_path / "java").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert ("spark" in usable_clients(options)) == spark
+    assert {"clearml", "hopsworks"} <= set(usable_clients(options))
 
 
 def library(python: Path) -> Path:

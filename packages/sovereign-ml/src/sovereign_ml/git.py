@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ __all__ = [
     "ask",
     "forget_other_repositories",
     "in_repository",
+    "put_back_on_error",
     "refuse_shallow",
 ]
 
@@ -95,3 +97,36 @@ def ask(
         reasons = [word for word in words if word.startswith(("fatal: ", "error: "))] or words
         raise GitError(reasons[0].replace(str(root), "."))
     return done.stdout.rstrip()
+
+
+@contextmanager
+def put_back_on_error(root: Path, path: Path) -> Iterator[None]:
+    """Put the file ``path`` below ``root`` and its entry in the index back if the block raises.
+
+    So a commit that git refuses, or that somebody interrupts, leaves nothing half done. Raises
+    GitError at once where ``root`` is in no repository.
+    """
+    file = root / path
+    before = file.read_bytes() if file.is_file() else None
+    has_folder = file.parent.is_dir()
+    # Names that are not ASCII come quoted without -z. Stage 0 is a file without a conflict.
+    entry = ask(root, "ls-files", "-z", "--stage", "--full-name", "--", str(path)).rstrip("\0")
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_bytes(before)
+        if not has_folder:
+            with suppress(OSError):
+                file.parent.rmdir()
+        # Not `git reset`: it would also take out what the person had staged before.
+        with suppress(GitError):
+            if entry:
+                fields, place = entry.split("\t", 1)
+                mode, blob, _ = fields.split()
+                ask(root, "update-index", "--add", "--cacheinfo", f"{mode},{blob},{place}")
+            else:
+                ask(root, "update-index", "--force-remove", "--", str(path))
+        raise

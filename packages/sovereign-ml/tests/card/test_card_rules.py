@@ -284,3 +284,59 @@ def test_every_rule_names_article_reason_and_next_step() -> None:
     for rule in RULES.values():
         assert rule.article and rule.do.endswith((".", "--as ...")), rule.id
         assert rule.refuses.endswith("."), rule.id
+
+
+@pytest.mark.parametrize(
+    ("answered", "configured"),
+    [
+        *[("P2Y", "P24M"), ("P1Y6M", "P18M"), ("P2W", "P14D"), ("P10Y", "P120M"), ("P1M", "P30D")],
+        *[("P28D", "P1M"), ("P90D", "P3M"), ("P180D", "P6M"), ("P365D", "P12M"), ("P730D", "P2Y")],
+        *[("P720D", "P24M"), ("P1M2W", "P44D"), ("P52W", "P1Y")],
+    ],
+)
+def test_the_same_period_written_in_two_ways_is_no_contradiction(
+    answered: str, configured: str
+) -> None:
+    for first, second in ((answered, configured), (configured, answered)):
+        same = card(
+            answers={"retention.objects.0.period": first},
+            facts={"retention.objects.0.period": second},
+        )
+        assert found(signed(same)) == []
+
+
+@pytest.mark.parametrize(
+    ("answered", "configured"),
+    [
+        *[("P2Y", "P23M"), ("P24M", "P24M1D"), ("P1W", "P8D"), ("P1M", "P25D"), ("P3M", "P100D")],
+        *[("P700D", "P24M"), ("P24M", "P24D"), ("P1Y", "P2Y"), ("P1M1D", "P1M2D")],
+    ],
+)
+def test_another_period_is_a_contradiction(answered: str, configured: str) -> None:
+    for first, second in ((answered, configured), (configured, answered)):
+        other = card(
+            answers={"retention.objects.0.period": first},
+            facts={"retention.objects.0.period": second},
+        )
+        (finding,) = found(signed(other))
+        assert finding.rule == "R73" and first in finding.found and second in finding.found
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        *[("German", "de"), ("Deutsch", "de"), ("DE", "de"), ("de_AT", "de"), ("Dansk", "da")],
+        *[("German (Austria)", "de"), ("français", "fr"), ("Klingon", "Klingon")],
+    ],
+)
+def test_a_language_of_the_notice_is_known_by_code_and_name(written: str, named: str) -> None:
+    lacking = card(
+        "credit",
+        answers={"notice.languages": ["en", written]},
+        facts={
+            "decision.outcomes.0.name": "on_hold",
+            "decision.outcomes.0.words": {"en": "on hold"},
+        },
+    )
+    said = [f.found for f in found(signed(lacking)) if f.rule == "R79"]
+    assert said == [f"The outcome 'on_hold' has no words in {named}, a language of the notice."]

@@ -11,12 +11,13 @@ import pytest
 import tomlkit
 
 from card_answers import offer_answers
-from cards import POLICY, TODAY
+from cards import POLICY, TODAY, card
 from interviews import CASES, PAGE, TEXT, Person, facts_of, interview, section
 from sovereign_ml.card.build import CardError, read_answers
-from sovereign_ml.card.questions import open_questions
+from sovereign_ml.card.questions import open_questions, walk
 from sovereign_ml.card.rules import blocks, check
-from sovereign_ml.pipeline.card_facts.interview import StoppedError
+from sovereign_ml.card.rules.answered.dates import DONE, DUE
+from sovereign_ml.pipeline.card_facts.interview import SAME_AS, StoppedError, proposals
 
 
 def typing(*typed: str) -> Callable[[str], str]:
@@ -57,13 +58,20 @@ def test_a_fresh_file_is_answered_in_as_few_questions_as_the_page_shows(
     answers, most = CASES[title]
     person = Person(path, answers(), facts_of(answers))
     asking = interview(path, person.read, person.say, answers)
-    card = asking.run()
-    assert not open_questions(card)
+    whole = asking.run()
+    assert not open_questions(whole)
     assert asking.asked <= most
     assert section(title, asking.asked, person.transcript) in PAGE.read_text(encoding="utf-8")
-    assert blocks(check(card, POLICY, TODAY)) == []
+    assert blocks(check(whole, POLICY, TODAY)) == []
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:2] == "# "]
     assert kept == [line for line in TEXT.splitlines() if line[:2] == "# "], "comments stay"
+
+
+def test_every_proposal_is_about_a_question_that_the_card_has() -> None:
+    for answers in ("offer", "article22", "credit"):
+        asked = {path for path, _, _ in walk(card(answers).answers)}
+        assert asked >= SAME_AS.keys() | set(SAME_AS.values())
+        assert asked >= proposals(card(answers), TODAY).keys() | DONE | DUE
 
 
 def test_each_answer_is_in_the_file_at_once_and_the_next_call_goes_on(

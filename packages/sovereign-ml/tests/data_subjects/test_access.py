@@ -54,6 +54,18 @@ def test_the_answer_is_written_in_german_and_an_unknown_language_is_refused(worl
     assert wrong.returncode == 2 and "no texts in 'xx'" in wrong.stderr
 
 
+def test_the_answer_is_in_the_language_that_the_notice_names(world: World) -> None:
+    asked = ("data-subject", "access", "--subject", world.chosen[0].customer_id)
+    path = world.root / "data/6_card/card.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored["answers"]["notice"]["languages"] = ["Klingon", "German"]
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    done = world.churn(*asked, "--output", "build/answer")
+    assert done.returncode == 0, done.stderr
+    assert 'lang="de"' in (world.root / "build/answer/access.html").read_text(encoding="utf-8")
+    assert "names Klingon, and there are no texts in it. There are de, en;" in done.stdout
+
+
 def test_the_answer_says_what_keeps_the_person_from_being_scored(world: World) -> None:
     first, other = (pseudonym(one) for one in world.chosen[:2])
     with closing(open_log(str(world.root / ".churn/decisions.db"))) as log:

@@ -332,10 +332,14 @@ def test_the_sentences_of_a_letter_are_plain(tmp_path, texts):
 
 
 def test_the_language_is_one_of_the_notice():
-    assert access_report.languages(card(answers={"notice.languages": ["de", "English"]})) == [
-        "de",
-        "en",
-    ]
+    for written, codes in (
+        (["de", "English"], ["de", "en"]),
+        (["German", "Englisch"], ["de", "Englisch"]),
+        (["DE", "de-AT", "Deutsch"], ["de"]),
+        (["Francais", "Español ", "POLISH"], ["fr", "es", "pl"]),
+        (["Klingon", "eesti keel"], ["Klingon", "et"]),
+    ):
+        assert access_report.languages(card(answers={"notice.languages": written})) == codes
     assert access_report.languages(card(answers={"notice.languages": "?"})) == []
 
 

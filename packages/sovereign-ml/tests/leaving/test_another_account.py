@@ -22,6 +22,7 @@ from sovereign_ml.errors import Refused
 from sovereign_ml.leaving import deletion, progress
 from sovereign_ml.leaving.dump import Dump, open_dump
 from sovereign_ml.leaving.minimise import Minimiser
+from warm_churn import churn
 
 ARN = "arn:aws-eusc:sagemaker:eusc-de-east-1:210987654321:"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -183,6 +184,30 @@ def test_every_command_says_what_is_true_of_it(
     assert "delete-app" not in text
     report = (root / "governance/leaving/report.json").read_text()
     assert not any(word in report for word in ("k1", "jörg", "werk", "210987654321", "kunden"))
+
+
+def test_a_deletion_script_that_was_not_written_is_not_on_record(
+    new_project: Any, folder: Path, tmp_path: Path
+) -> None:
+    root, report = new_project(), "governance/leaving/report.json"
+    (tmp_path / "a file").write_text("")
+    (tmp_path / "a folder").mkdir()
+    for place in (tmp_path / "a folder", tmp_path / "a file/delete.sh", Path("/proc/delete.sh")):
+        done = churn(root, "leave", "finish", str(folder), "--script", str(place))
+        line = done.stderr.splitlines()[-1]
+        assert (
+            done.returncode == 2 and line.startswith("Error: ") and "Traceback" not in done.stderr
+        )
+        assert not (root / report).exists()
+    assert sorted(path.name for path in tmp_path.glob(".*.part")) == []
+    # Another account than the one on record gets no script either.
+    assert churn(root, "leave", "audit", str(folder)).returncode == 1
+    stored = json.loads((root / report).read_text())
+    (root / report).write_text(json.dumps(stored | {"account": "000000000000"}))
+    script = tmp_path / "delete.sh"
+    done = churn(root, "leave", "finish", str(folder), "--script", str(script))
+    assert done.returncode == 1 and "another account" in done.stderr
+    assert not script.exists() and "script_at" not in (root / report).read_text()
 
 
 def test_an_empty_account_is_told_in_words(new_project: Any, tmp_path: Path) -> None:

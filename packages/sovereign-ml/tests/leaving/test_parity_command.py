@@ -111,8 +111,20 @@ def test_records_of_the_online_store_are_compared_at_their_own_time(
     table.to_parquet(transactions, index=False)
     folder = root.parent / "dump/online"
     folder.mkdir()
-    with pytest.raises(Refused, match="fetch the records"):
+    with pytest.raises(Refused, match="jsonl does not exist: fetch the records"):
         call(root, "--online")
+    (folder / GROUP).mkdir()
+    # `churn leave fetch` writes the first for a group without records.
+    for name, text in (
+        *((f"{GROUP}.jsonl", ""), (f"{GROUP}.jsonl", "\n"), (f"{GROUP}.json", " ")),
+        *((f"{GROUP}/page.json", ""), (f"{GROUP}.jsonl", '{"Records": []}\n')),
+    ):
+        (folder / name).write_text(text)
+        with pytest.raises(Refused, match="holds no record") as refused:
+            call(root, "--online")
+        assert "does not exist" not in str(refused.value)
+        (folder / name).unlink()
+    (folder / GROUP).rmdir()
     answers = [record(ids[row["customer_id"]], row) for row in frame.to_dict("records")]
     # Answers of GetRecord, of BatchGetRecord one a line, and of BatchGetRecord as a whole.
     get = "\n".join(json.dumps({"Record": row["Record"]}) for row in answers[:5])

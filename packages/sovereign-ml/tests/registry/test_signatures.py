@@ -157,6 +157,17 @@ def test_without_a_key_git_says_why(root: Path) -> None:
     assert not (root / APPROVALS).exists()
 
 
+def test_a_refused_decision_leaves_what_was_staged_in_its_file(root: Path) -> None:
+    git(root, "config", "user.signingkey", "/nowhere/key")
+    (root / APPROVALS).parent.mkdir(exist_ok=True)
+    (root / APPROVALS).write_text("[]\n")
+    git(root, "add", "--", str(APPROVALS))
+    before = git(root, "status", "--porcelain"), git(root, "ls-files", "--stage")
+    with pytest.raises(Refused, match="not recorded"):
+        signatures.record_signed(root, decide("Grace Hopper"))
+    assert before == (git(root, "status", "--porcelain"), git(root, "ls-files", "--stage"))
+
+
 def typed_signature(root: Path, keys: Path) -> None:
     """The file written with an editor, signature and all."""
     forged = decide("Grace Hopper").model_copy(

@@ -86,6 +86,47 @@ def test_a_log_that_was_cut_off_behind_the_head_signed_in_git_is_refused(
         _run("decisions", "verify", "--sign", "--log", "x.db")
 
 
+@pytest.mark.parametrize("staged", [None, "", "local 2026-01-01 1:aa\n"])
+@pytest.mark.parametrize("unborn", [False, True])
+def test_a_head_that_git_does_not_sign_leaves_file_and_index_as_they_were(
+    repository: Path, staged: str | None, unborn: bool
+) -> None:
+    """Whatever was there before: nothing, or a line that somebody staged and changed since."""
+    if unborn:
+        ask(repository, "update-ref", "-d", "HEAD")
+    note = repository / HEADS
+    if staged is not None:
+        note.parent.mkdir()
+        note.write_text(staged)
+        ask(repository, "add", "--", str(HEADS))
+        note.write_text(f"{staged}not staged\n")
+    (repository / "other.txt").write_text("staged besides")
+    ask(repository, "add", "other.txt")
+    before = ask(repository, "status", "--porcelain"), ask(repository, "ls-files", "--stage")
+    ask(repository, "config", "user.signingkey", "/nowhere")
+    with pytest.raises(Refused, match="Not noted: git says"):
+        service._note_head("local", repository, "1:" + "0" * 64)
+    assert before == (
+        ask(repository, "status", "--porcelain"),
+        ask(repository, "ls-files", "--stage"),
+    )
+    assert note.exists() == note.parent.exists() == (staged is not None)
+
+
+def test_a_head_is_taken_back_where_somebody_interrupts_the_signature(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(root: Path, *words: str) -> str:
+        if words[0] == "commit":
+            raise KeyboardInterrupt
+        return ask(root, *words)
+
+    monkeypatch.setattr("sovereign_ml.git.ask", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        service._note_head("local", repository, "1:" + "0" * 64)
+    assert ask(repository, "status", "--porcelain") == ""
+
+
 def test_verify_compares_the_log_with_the_head_on_the_card(
     open_service: Desk, new_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

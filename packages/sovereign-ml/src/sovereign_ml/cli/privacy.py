@@ -106,7 +106,8 @@ def access(
     names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
     stores, own = project_stores(settings), settings.root / TEXTS
     card = request.card_of(stores)
-    offered = [code for code in languages(card) if code in available(own)]
+    noticed = languages(card)
+    offered = [code for code in noticed if code in available(own)]
     added = read_additions(settings.root / FILE)
     texts = wording(catalogue(language or next(iter(offered), "en"), own), added)
     answer = request.gather(stores, names, texts, added)
@@ -123,6 +124,12 @@ def access(
         typer.echo("Nothing is held about them. The answer says so.")
     for point in Sheet(card, texts, added).untranslated(*SENTENCES):
         typer.echo(point)
+    if lacking := [name for name in noticed if name not in offered]:
+        typer.echo(
+            f"notice.languages in model_card.toml names {', '.join(lacking)}, and there are no texts "
+            f"in it. There are {', '.join(sorted(available(own)))}; docs/documents.md says how to "
+            "add one."
+        )
     if missing := answer.unanswered(texts):
         typer.echo(
             f"model_card.toml does not say yet: {', '.join(missing)}. "

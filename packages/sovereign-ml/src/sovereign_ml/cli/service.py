@@ -236,17 +236,18 @@ def _note_head(profile: str, root: Path, head: str) -> None:
     from sovereign_ml import git
 
     path = root / HEADS
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"{before}{profile} {datetime.now(UTC):%Y-%m-%d} {head}\n", encoding="utf-8")
     message = f"Head of the decision log ({profile}): {head[:24]}"
     try:
-        git.ask(root, "add", "--", str(HEADS))
-        # --only keeps out whatever else is staged.
-        git.ask(root, "commit", "-S", "--quiet", "--only", "-m", message, "--", str(HEADS))
-    except git.GitError as error:
         # Without its signed commit the head would look as if it were proven.
-        path.write_text(before, encoding="utf-8")
+        with git.put_back_on_error(root, HEADS):
+            before = path.read_text(encoding="utf-8") if path.is_file() else ""
+            line = f"{profile} {datetime.now(UTC):%Y-%m-%d} {head}\n"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(before + line, encoding="utf-8")
+            git.ask(root, "add", "--", str(HEADS))
+            # --only keeps out whatever else is staged.
+            git.ask(root, "commit", "-S", "--quiet", "--only", "-m", message, "--", str(HEADS))
+    except git.GitError as error:
         raise Refused(
             f"Not noted: git says: {error}. Set user.signingkey and gpg.format (docs/approval.md)."
         ) from None

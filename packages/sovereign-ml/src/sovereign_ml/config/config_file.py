@@ -12,8 +12,17 @@ from pydantic import BaseModel, ValidationError
 
 from sovereign_ml.config.profiles import VARIABLES
 from sovereign_ml.errors import Misuse
+from sovereign_ml.jurisdictions import (
+    PLAINTEXT,
+    DatabaseAddressError,
+    PostgresAddress,
+    read_database_address,
+)
 
 __all__ = ["check_same_keys", "explain", "override", "read", "secrets_of"]
+
+ROWS_ABOUT_PEOPLE = ("decision_log", "online_store")
+"""Databases with rows about people. The way to them is encrypted in every profile but local."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -56,13 +65,38 @@ def override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
         data["synthetic"]["customers"] = int(count) if count.isdigit() else count
 
 
-def secrets_of(table: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the secrets of the environment, and the file of this project's pseudonym key."""
+def secrets_of(table: dict[str, Any], profile: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the secrets of the environment, and the file of this project's pseudonym key.
+
+    Raises Misuse where ``profile`` demands TLS of a database and its address forbids it.
+    """
     base = _user_settings(environ)
     name = str(table.get("project", {}).get("name", "churn"))
     # An empty variable counts as not set.
     secrets = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
+    if profile != "local":
+        # Demanded of the secret itself, so that no reader of the address can forget it.
+        for field in ROWS_ABOUT_PEOPLE:
+            if address := secrets[field]:
+                secrets[field] = _encrypted(address, VARIABLES[field], environ)
     return {"key_file": base / "churn" / f"{name}.key", **secrets}
+
+
+def _encrypted(text: str, variable: str, environ: Mapping[str, str]) -> str:
+    """Return the address of a database with its demand for TLS, and any other text unchanged."""
+    try:
+        written = read_database_address(text, variable)
+    except DatabaseAddressError:
+        # Redis, or an address that nobody can read: who connects names what is wrong with it.
+        return text
+    private = environ.get(PLAINTEXT, "").split(",")
+    try:
+        place = read_database_address(text, variable, tls=True, plaintext=private)
+    except DatabaseAddressError as error:
+        raise Misuse(str(error)) from None
+    if isinstance(place, PostgresAddress) and place != written:
+        return place.sqlalchemy
+    return text
 
 
 def _user_settings(environ: Mapping[str, str]) -> Path:

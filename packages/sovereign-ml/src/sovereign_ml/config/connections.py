@@ -186,7 +186,10 @@ class DataVersions:
 
 @dataclass(frozen=True)
 class LogLocation:
-    """The place of the decision log. ``address`` is empty before it exists or if not set."""
+    """The place of the decision log. ``address`` is empty before it exists or if not set.
+
+    The address of a server holds the demand of its profile for TLS: see `config_file.secrets_of`.
+    """
 
     setting: str
     address: str = field(repr=False)

@@ -325,7 +325,7 @@ def load(
         "root": root,
         "profile_name": name,
         "profile": profiles[name],
-        "secrets": config_file.secrets_of(table, environ),
+        "secrets": config_file.secrets_of(table, name, environ),
         "old_features_asked": old_features == "allow",
     }
     try:

@@ -22,6 +22,7 @@ from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.model import served
 from sovereign_ml.model.explain import Explainer
 from sovereign_ml.texts import ENGLISH, Catalogue
+from sovereign_ml.texts.language_names import language_code
 
 Row = dict[str, Any]
 # Fields of a decision that are about the client, the place of the model or the reviewer. They are
@@ -174,10 +175,13 @@ def about(card: Card, t: Catalogue = ENGLISH, added: Additions | None = None) ->
 
 
 def languages(card: Card) -> list[str]:
-    """Return the languages of the notice as two small letters, where they are written so."""
+    """Return the languages of the notice by their codes, unknown ones as they are written."""
     answer = card.answers.notice.languages
-    # The texts know languages and no countries: de-AT is read as de.
-    return [] if is_open(answer) else [name.strip().casefold()[:2] for name in answer]
+    if isinstance(answer, str):
+        return []
+    # One language may be named twice, as de and as de-AT.
+    named = [language_code(name) or name.strip() for name in answer if not is_open(name)]
+    return list(dict.fromkeys(named))
 
 
 def periods(policy: RetentionSettings) -> dict[str, str]:

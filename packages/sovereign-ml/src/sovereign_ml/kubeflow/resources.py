@@ -7,6 +7,7 @@ from typing import Any
 from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.config.tables import PipelineSettings
 from sovereign_ml.features.spark_operator import MOUNT
+from sovereign_ml.jurisdictions import PLAINTEXT
 
 STORAGE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TRACKING = ("MLFLOW_TRACKING_PASSWORD",)
@@ -44,6 +45,11 @@ def equip(task: Any, verb: str, config: PipelineSettings) -> None:
     kubernetes.use_config_map_as_env(task, config.config_map, {name: name for name in CONFIG})
     if names := SECRETS.get(verb, ()):
         kubernetes.use_secret_as_env(task, config.secret, {name: name for name in names})
+    # Only servers without TLS of their own are named there, so most clusters lack this key.
+    if {"DATABASE_URL", "CHURN_ONLINE_STORE_URL"} & set(names):
+        kubernetes.use_config_map_as_env(
+            task, config.config_map, {PLAINTEXT: PLAINTEXT}, optional=True
+        )
     # Channels without a password need no secret, and a task does not start without one it names.
     if verb == "monitor":
         kubernetes.use_secret_as_env(task, f"{config.secret}-mail", {MAIL: MAIL}, optional=True)

@@ -123,12 +123,7 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
     last, dump_time = report.get("last_dump_at"), dump.made
     report.setdefault("system", "sagemaker")
     report.setdefault("since", f"{now:%Y-%m-%d}")
-    # In one report, an emptied account would hide what is left in the other.
-    if report.get("account") not in (None, "", dump.account) and dump.account:
-        raise Refused(
-            f"{dump.folder} is a dump of another account than the one in {REPORT}: "
-            "leave one account at a time."
-        )
+    check_account(report, dump)
     report["account"] = report.get("account") or dump.account
     # An older dump does not replace the state of a newer one.
     if last is None or dump_time >= (utc(last) or dump_time):
@@ -246,6 +241,16 @@ def contradicts_deletion(report: Mapping[str, Any], dump: Dump) -> bool:
     """Return whether the report says deleted, and a later dump shows data of people again."""
     evidence = utc(report.get("evidence_made_at") or report.get("deleted_at"))
     return evidence is not None and dump.made > evidence and bool(kinds_with_people(dump))
+
+
+def check_account(report: Mapping[str, Any], dump: Dump) -> None:
+    """Refuse a dump of another account than that of the report."""
+    # In one report, an emptied account would hide what is left in the other.
+    if report.get("account") not in (None, "", dump.account) and dump.account:
+        raise Refused(
+            f"{dump.folder} is a dump of another account than the one in {REPORT}: "
+            "leave one account at a time."
+        )
 
 
 def check_age(dump: Dump, now: datetime) -> None:

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def decision_log(location: LogLocation) -> Iterator[DecisionLog | None]:
-    """Open the profile's log, None before the service has made one.
-
-    Raises Misuse if there is a log and it cannot be read: an objection that is not seen would
-    not be respected.
-    """
+    """Open the profile's log, None before the service has made one. Raises Misuse."""
     if not location.address:
         yield None
         return
+    with opened_log(location) as log:
+        yield log
+
+
+@contextmanager
+def opened_log(location: LogLocation) -> Iterator[DecisionLog]:
+    """Open the log at ``location``, which has an address.
+
+    Raises Misuse if the log cannot be read: an objection that is not seen would not be respected.
+    """
     try:
         log = open_log(location.address)
         try:
@@ -36,7 +42,7 @@ def decision_log(location: LogLocation) -> Iterator[DecisionLog | None]:
             log.close()
     except LogUnavailableError as error:
         raise Misuse(
-            f"{error}: the flow must know who objected, withdrew consent or is restricted. "
+            f"{error}: it holds who objected, withdrew consent or is restricted. "
             "Bring the log back, then run again."
         ) from None
 

@@ -84,8 +84,13 @@ def write_durably(path: Path, text: str, *, mode: int = 0o644) -> None:
     side = path.with_name(f".{path.name}.part")
     # Created with its mode: with a chmod afterwards, others could read it for a moment.
     descriptor = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    side.replace(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        side.replace(path)
+    except BaseException:
+        # On a full disk, or where the path is a folder, half a file would stay beside it.
+        side.unlink(missing_ok=True)
+        raise

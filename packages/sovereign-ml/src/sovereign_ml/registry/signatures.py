@@ -8,7 +8,6 @@ change of that file counts only if it is signed with a key that the file already
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -99,28 +98,24 @@ def record_signed(root: Path, approval: Approval) -> Approval:
     cannot be believed, before anything is recorded.
     """
     allowed = _allowed(root) or ""
-    file = root / APPROVALS
-    before = file.read_bytes() if file.exists() else None
-    record(file, approval)
     try:
-        git.ask(root, "add", "--", str(APPROVALS))
-        message = f"Card {approval.card_hash[:12]}: {approval.decision} as {approval.role}"
-        sign = ("commit-tree", "-S", "-p", "HEAD", "-m", message)
-        commit = git.ask(root, *sign, _tree_with_record(root))
-        signer = _signer(root, commit, allowed)
-        if signer is None:
-            raise GitError(f"the key of this commit is not in {SIGNERS} for its author's address")
-        if not same_person(signer.name, approval.person):
-            raise GitError(f"the key belongs to {signer.name}, not to {approval.person}")
-        # The branch moves last: until here a refused signature leaves only an unreachable commit.
-        git.ask(root, "update-ref", "-m", message, "HEAD", commit)
+        with git.put_back_on_error(root, APPROVALS):
+            record(root / APPROVALS, approval)
+            git.ask(root, "add", "--", str(APPROVALS))
+            message = f"Card {approval.card_hash[:12]}: {approval.decision} as {approval.role}"
+            sign = ("commit-tree", "-S", "-p", "HEAD", "-m", message)
+            commit = git.ask(root, *sign, _tree_with_record(root))
+            signer = _signer(root, commit, allowed)
+            if signer is None:
+                raise GitError(
+                    f"the key of this commit is not in {SIGNERS} for its author's address"
+                )
+            if not same_person(signer.name, approval.person):
+                raise GitError(f"the key belongs to {signer.name}, not to {approval.person}")
+            # The branch moves last: until here a refused signature leaves only an unreachable
+            # commit.
+            git.ask(root, "update-ref", "-m", message, "HEAD", commit)
     except GitError as error:
-        if before is None:
-            file.unlink()
-        else:
-            file.write_bytes(before)
-        with suppress(GitError):
-            git.ask(root, "reset", "--quiet", "--", str(APPROVALS))
         raise Refused(
             f"The decision was not recorded. Git says: {error}. Set user.signingkey and gpg.format "
             "to your own key (docs/approval.md), and decide again."
@@ -130,7 +125,8 @@ def record_signed(root: Path, approval: Approval) -> Approval:
 
 def _tree_with_record(root: Path) -> str:
     """Return the tree of the last commit plus the record, without anything else that is staged."""
-    name = git.ask(root, "ls-files", "--full-name", "--", str(APPROVALS))
+    # Names that are not ASCII come quoted without -z.
+    name = git.ask(root, "ls-files", "-z", "--full-name", "--", str(APPROVALS)).rstrip("\0")
     blob = git.ask(root, "hash-object", "-w", "--", str(APPROVALS))
     with TemporaryDirectory() as folder:
         # An index of its own, so that what the person has staged stays as it is.

@@ -21,11 +21,13 @@ CHEAP = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss512k"
 
 
 def needs_java() -> None:
-    """Skip a test on a machine without Java."""
+    """Skip a test on a machine without Java, or where Spark was not installed for lack of it."""
     if not shutil.which("java"):
         pytest.skip(
             "Spark needs Java: apt-get install --no-install-recommends openjdk-17-jre-headless"
         )
+    if not (CLIENTS / "spark/bin/python").exists():
+        pytest.skip(f"{CLIENTS / 'spark'} has no Spark: `make shipped` installs it beside Java")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from sovereign_ml.card.derive import EXPLAINED_ACTIONS, SIGNIFICANT_ACTIONS
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
 from sovereign_ml.texts import ENGLISH
+from sovereign_ml.texts.language_names import language_code
 
 # GDPR 22(2): the list of exceptions is closed, and none of these is on it.
 NO_EXCEPTION: Final = (
@@ -217,7 +218,9 @@ def outcomes_are_named(case: Case) -> Hits:
     if outcomes and case.significant and not any(each.adverse for each in outcomes):
         yield "The effect is significant, and none of the outcomes is marked as adverse."
     languages = case.answers.notice.languages
-    spoken = {name.strip().casefold()[:2] for name in languages} if languages != "?" else set()
+    written = () if isinstance(languages, str) else languages
+    # A language that is not known has no words either, and is named as it is written.
+    spoken = {language_code(name) or name.strip() for name in written}
     for each in outcomes:
         if not ENGLISH.knows(each.name) and (lacking := sorted(spoken - each.words.keys())):
             yield (

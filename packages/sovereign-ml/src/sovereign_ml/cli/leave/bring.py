@@ -298,8 +298,9 @@ def _done(settings: Settings, dump: Dump, step: str, result: Brought, rules: Min
         "left": dict(result.skipped),
         "minimised": minimised,
     }
-    progress.note(settings.root, dump, step, facts, now())
+    # The addresses go first: marks without them would name places that nobody can find again.
     progress.keep_places(settings.root, rules.places)
+    progress.note(settings.root, dump, step, facts, now())
     typer.echo(f"{result.imported:,} made, {result.present:,} there already.")
     if result.repaired:
         typer.echo(

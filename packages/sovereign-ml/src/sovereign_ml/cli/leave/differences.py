@@ -13,7 +13,7 @@ import typer
 
 from sovereign_ml.cli.card_output import now
 from sovereign_ml.cli.leave.bring import DumpArgument, barred, inside, opened
-from sovereign_ml.cli.profile import ProfileOption, load_settings
+from sovereign_ml.cli.profile import ProfileOption, finite, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -49,10 +49,14 @@ def parity(
         str, typer.Option(help="Member of a JSON answer that holds the probability.")
     ] = "",
     tolerance: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest difference of a probability.")
+        float,
+        typer.Option(callback=finite, min=0, max=1, help="Largest difference of a probability."),
     ] = 0.01,
     may_lack: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of rows that need not be comparable.")
+        float,
+        typer.Option(
+            callback=finite, min=0, max=1, help="Share of rows that need not be comparable."
+        ),
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,

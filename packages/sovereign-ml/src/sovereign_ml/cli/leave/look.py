@@ -232,6 +232,7 @@ def finish(
     """Write the deletion script, or confirm from a later dump that nothing is left."""
     from sovereign_ml.leaving import deletion, progress
     from sovereign_ml.pipeline.card_facts.left_system import REPORT
+    from sovereign_ml.privacy.tombstones import write_durably
 
     settings = load_settings(profile)
     answers = opened(settings, dump)
@@ -240,10 +241,12 @@ def finish(
         typer.echo(f"Nothing is left in SageMaker. Evidence: {REPORT}. Delete {dump} now.")
         return
     progress.check_age(answers, now())
+    progress.check_account(progress.read(settings.root), answers)
     text = deletion.deletion_script(answers)
+    # Written before it is noted: `finish` without --script takes the note for a script that ran.
+    write_durably(script, text)
     progress.note(settings.root, answers, "script", {}, now())
     progress.note_script(settings.root, now())
-    script.write_text(text, encoding="utf-8")
     typer.echo(
         f"{deletion.count_of(text):,} commands are in {script}. Read them before you run them."
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sovereign_ml.cli.profile import ProfileOption, load_settings
+from sovereign_ml.cli.profile import ProfileOption, finite, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -33,18 +34,23 @@ def list_command(
     share: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Share to take; default: contact_budget of the table evaluate."
+            callback=finite,
+            min=0,
+            max=1,
+            help="Share to take; default: contact_budget of the table evaluate.",
         ),
     ] = None,
     # Without controls nobody could tell what the offer changed.
     control: Annotated[
-        float, typer.Option(min=0.01, max=0.9, help="Share of them that gets no offer.")
+        float,
+        typer.Option(callback=finite, min=0.01, max=0.9, help="Share of them that gets no offer."),
     ] = 0.2,
     value: Annotated[
         str, typer.Option(help="A feature in EUR: take score times value, not score alone.")
     ] = "",
     effect: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Change of churn that must show.")
+        float,
+        typer.Option(callback=finite, min=0.001, max=1, help="Change of churn that must show."),
     ] = 0.05,
     profile: ProfileOption = None,
 ) -> None:
@@ -69,7 +75,7 @@ def list_command(
     # folder that cannot be written to must show before that, because a draw is never repeated.
     write_durably(output, "", mode=0o600)
     try:
-        with closing(_open(settings)) as log:
+        with _log(settings) as log:
             drawn = campaign.draw(
                 log,
                 scores,
@@ -80,8 +86,8 @@ def list_command(
                 effect=effect,
                 key=settings.pseudonym_key(),
             )
-    except (Misuse, Refused):
-        # No draw is on record, so the name of the file stays free.
+    except BaseException:
+        # Also after Ctrl-C: an empty file would look like a list, and its name must stay free.
         output.unlink()
         raise
     write_durably(output, drawn.text, mode=0o600)
@@ -100,8 +106,12 @@ def list_command(
 @campaign_app.command("result")
 def result_command(
     name: Annotated[str, typer.Argument(help="The name that the list was made under.")],
-    value: Annotated[float, typer.Option(min=0, help="EUR that a customer who stays is worth.")],
-    cost: Annotated[float, typer.Option(min=0, help="EUR that one contact costs.")],
+    value: Annotated[
+        float, typer.Option(callback=finite, min=0, help="EUR that a customer who stays is worth.")
+    ],
+    cost: Annotated[
+        float, typer.Option(callback=finite, min=0, help="EUR that one contact costs.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
@@ -164,24 +174,21 @@ def _may_be_contacted(settings: Settings, value: str) -> pd.DataFrame:
     if not value:
         return scores.reset_index(drop=True)
     snapshots = pd.read_parquet(need(settings.path("features"), "features") / "snapshots.parquet")
-    if value not in snapshots or snapshots[value].dtype == object:
-        raise Misuse(f"--value is '{value}': name a feature in EUR, such as revenue_eur_180d.")
+    numbers = snapshots.select_dtypes("number").columns
+    if value not in numbers:
+        in_euro = ", ".join(name for name in numbers if "eur" in name.split("_"))
+        raise Misuse(f"--value is '{value}': name a feature in EUR, such as {in_euro or 'none'}.")
     # A snapshot holds several cut-offs. Only the current one has today's customers.
     newest = snapshots[snapshots["event_timestamp"] == snapshots["event_timestamp"].max()]
     return scores.merge(newest[["customer_id", value]], on="customer_id").reset_index(drop=True)
 
 
-def _open(settings: Settings) -> DecisionLog:
+def _log(settings: Settings) -> AbstractContextManager[DecisionLog]:
     """Open the log of the profile, and create its file if only batches were scored so far."""
-    from sovereign_ml.decision_log import LogUnavailableError, open_log
+    from sovereign_ml.privacy.objections import opened_log
 
     location = settings.log_location
-    address = location.address
-    if not address and not location.on_server:
-        address = f"sqlite:///{settings.root / location.setting.removeprefix('sqlite:///')}"
-    if not address:
+    if not location.address and location.on_server:
         raise Misuse("DATABASE_URL is not set: the list is recorded in the decision log.")
-    try:
-        return open_log(address)
-    except LogUnavailableError as error:
-        raise Misuse(f"{error}. The list is recorded in the decision log: repair it.") from None
+    path = settings.root / location.setting.removeprefix("sqlite:///")
+    return opened_log(replace(location, address=location.address or f"sqlite:///{path}"))

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.data_subjects.receipts import KeptItem
 from sovereign_ml.data_subjects.stores.protocol import People, Trace
-from sovereign_ml.decision_log import DecisionLog
 from sovereign_ml.errors import Refused
+from sovereign_ml.privacy import objections
 
 SUPPRESSION = KeptItem(
     what="The pseudonym on the list of people who objected, withdrew consent or are restricted, "
@@ -21,7 +22,7 @@ SUPPRESSION = KeptItem(
 
 
 class Decisions:
-    """Entries of the log that ``opener()`` opens.
+    """Entries of the log at ``location``. Each use raises Misuse where the log cannot be reached.
 
     ``file`` is its SQLite file, whose old pages are emptied too. On a server ``tidy`` frees the
     old rows.
@@ -31,15 +32,15 @@ class Decisions:
 
     def __init__(
         self,
-        opener: Callable[[], DecisionLog],
+        location: LogLocation,
         file: Path | None,
         tidy: Callable[[], None] = lambda: None,
     ) -> None:
-        self._opener, self.file, self._tidy = opener, file, tidy
+        self._location, self.file, self._tidy = location, file, tidy
 
     def find(self, people: People) -> list[Trace]:
         """Return one trace for all entries about ``people``."""
-        with closing(self._opener()) as log:
+        with objections.opened_log(self._location) as log:
             count = sum(len(log.of_subject(name)) for name in people)
         place = "decisions, reviews, objections and the like"
         return [Trace(self.name, place, count, "entries", "entries blanked")] if count else []
@@ -49,7 +50,7 @@ class Decisions:
 
         Raises Refused while another program reads the file, which keeps the old content.
         """
-        with closing(self._opener()) as log:
+        with objections.opened_log(self._location) as log:
             for name in people:
                 log.erase_subject(name)
         # The write-ahead file still holds the old content of the pages.
@@ -66,5 +67,5 @@ class Decisions:
 
     def kept(self, people: People) -> list[KeptItem]:
         """Return the objections, withdrawals and restrictions that stay in force."""
-        with closing(self._opener()) as log:
+        with objections.opened_log(self._location) as log:
             return [SUPPRESSION] if log.barred(people) else []

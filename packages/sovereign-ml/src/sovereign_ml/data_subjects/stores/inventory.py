@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 from sovereign_ml.config.connections import LogLocation, required
@@ -23,7 +22,6 @@ from sovereign_ml.data_subjects.stores.redis_postgres import (
     RedisRows,
 )
 from sovereign_ml.data_subjects.stores.s3_versions import Bucket
-from sovereign_ml.decision_log import open_log
 from sovereign_ml.decision_log.reading import TABLES
 from sovereign_ml.privacy import objections
 
@@ -88,12 +86,11 @@ def decisions(log: LogLocation) -> Decisions | None:
     """Return the decision log as a store, None where the service has not made one."""
     if log.on_server:
         database = redis_postgres.log_database(log)
-        url = required(database.url, database.secret)
-        return Decisions(partial(open_log, url), None, database.vacuum)
+        required(database.url, database.secret)
+        return Decisions(log, None, database.vacuum)
     if not log.address:
         return None
-    file = Path(log.address.removeprefix("sqlite:///"))
-    return Decisions(partial(open_log, str(file)), file)
+    return Decisions(log, Path(log.address.removeprefix("sqlite:///")))
 
 
 def everybody(stores: ProjectStores) -> set[str]:

@@ -32,7 +32,7 @@ def answers_of(folder: Path, group: str) -> list[Path]:
     base = folder / "online"
     files = [base / f"{group}.{ending}" for ending in ("jsonl", "json")]
     files += sorted(path for path in (base / group).rglob("*.json*") if path.is_file())
-    files = [path for path in files if path.is_file() and path.stat().st_size]
+    files = [path for path in files if path.is_file()]
     if not files:
         raise Misuse(
             f"{base / group}.jsonl does not exist: fetch the records with `churn leave fetch "
@@ -52,7 +52,8 @@ def write_online(
 ) -> BroughtGroup:
     """Write the records to the Parquet file ``output`` under pseudonyms, and return the counts.
 
-    A feature without a value is not in an answer, and is missing in its row.
+    A feature without a value is not in an answer, and is missing in its row. Raises Misuse where
+    the answers hold no record.
     """
     connection = db.connect()
     try:
@@ -72,6 +73,13 @@ def write_online(
             "answer.RecordIdentifierValueAsString, answer.Record FROM "
             "(SELECT unnest(Records) AS answer FROM answers)"
         )
+        # `churn leave fetch` writes an empty file for a group without records.
+        if not db.count(connection, "records"):
+            raise Misuse(
+                f"{files[0]} holds no record: the online store was empty when it was fetched, so "
+                f"there is nothing to compare. Fetch it again with `churn leave fetch --online "
+                f"{group.name}` if it should hold records, else leave this group out (--group)."
+            )
         wanted = [group.event_time, *group.types]
         columns = ", ".join(f"{_value(name)} AS {db.quoted(name)}" for name in wanted)
         # The online store has one record of a person, and none of a deleted one.

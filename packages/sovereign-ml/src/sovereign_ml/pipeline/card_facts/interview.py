@@ -43,7 +43,7 @@ SAME_AS: Final = {
     "monitoring.owner": "roles.owner_model",
     "explanation.plain_language_ref": "notice.art13_ref",
     "rights.access_channel": "erasure.channel",
-    "objection.channel": "erasure.channel",
+    "objection.general_channel": "erasure.channel",
     "objection.marketing_channel": "erasure.channel",
 }
 """Answers that are usually the same as another one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sovereign_ml.card.rules.answered.texts import days
+from sovereign_ml.card.rules.answered.periods import days, same_period
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
 
@@ -70,16 +70,14 @@ def _periods(case: Case) -> Hits:
         {} if isinstance(answered, str) else {row.object: row.period for row in answered}
     )
     for stored in case.facts.retention.objects:
-        stated_days = days(rules.get(stored.object, ""))
-        configured_days = days(stored.period or "")
-        if (
-            stated_days is not None
-            and configured_days is not None
-            and stated_days != configured_days
-        ):
+        stated, configured = rules.get(stored.object, ""), stored.period or ""
+        # A text that is no period is named by the rule on forms.
+        if days(stated) is None or days(configured) is None:
+            continue
+        if not same_period(stated, configured):
             yield (
-                f"{stored.object} is kept {rules[stored.object]} in model_card.toml and "
-                f"{stored.period} in [retention] of config.toml."
+                f"{stored.object} is kept {stated} in model_card.toml and "
+                f"{configured} in [retention] of config.toml."
             )
 
 

@@ -13,14 +13,10 @@ from pydantic.fields import FieldInfo
 
 from sovereign_ml.card.questions import walk
 from sovereign_ml.card.rules.answered.adequacy import COUNTRIES
+from sovereign_ml.card.rules.answered.periods import days
 from sovereign_ml.card.rules.engine import Case, Hits, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, plain
 
-DURATION: Final = re.compile(
-    # Python refuses to read a number of thousands of digits.
-    r"P(?=.)(?:(\d{1,6})Y)?(?:(\d{1,6})M)?(?:(\d{1,6})W)?(?:(\d{1,6})D)?(T(?=.)(\d+H)?(\d+M)?)?"
-)
-DAYS: Final = (365, 30, 7, 1)
 WORD: Final = re.compile(r"[^\W\d_]{2,}")
 MIN_WORDS: Final = 3
 # For languages that are written without spaces.
@@ -67,19 +63,6 @@ FEW_WORDS: Final = 8
 # Signs that turn the order of the letters around: people read another text than the rules.
 BIDI: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 PLACE_MARK: Final = re.compile(r"[\d/@.:#_-]")
-
-
-def days(period: str) -> int | None:
-    """Return the days of an ISO 8601 period such as P24M, None for another text.
-
-    A month is taken as 30 days.
-    """
-    match = DURATION.fullmatch(period)
-    if not match:
-        return None
-    return sum(
-        int(number or 0) * unit for number, unit in zip(match.groups()[:4], DAYS, strict=True)
-    )
 
 
 def _no_sentence(text: str) -> str:
