@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.data_subjects.stores.protocol import People
+from sovereign_ml.data_subjects.stores.row_groups import UnusualLayout, copy_without
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import replaced
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
+    from numpy.typing import NDArray
+
+FEW = 1_000_000
+"""Rows that are removed by their positions. For more of them the file is written again."""
 
 
 class ParquetRows:
@@ -45,14 +51,37 @@ class ParquetRows:
 
     def remove_where(self, path: Path, condition: str) -> None:
         """Replace ``path`` by a file without the rows for which ``condition`` is true."""
-        # NOT (...) would also remove rows for which the condition is null.
-        query = f"SELECT * FROM {_table(path)} WHERE ({condition}) IS NOT TRUE"  # noqa: S608
-        replaced(path, partial(db.write_parquet, self._connection, query))
+        replaced(path, partial(self._write_without, path, condition))
+
+    def _write_without(self, path: Path, condition: str, side: Path) -> None:
+        """Write the rows of ``path`` for which ``condition`` is not true to ``side``, in order."""
+        try:
+            copy_without(path, self._positions(path, condition), side)
+        except UnusualLayout:
+            # DuckDB would first write to a name that nothing clears after a crash.
+            side.unlink(missing_ok=True)
+            # NOT (...) would also remove rows for which the condition is null.
+            query = f"SELECT * FROM {_table(path)} WHERE ({condition}) IS NOT TRUE"  # noqa: S608
+            db.write_parquet(self._connection, query, side)
+
+    def _positions(self, path: Path, condition: str) -> NDArray[np.int64]:
+        """Return the positions of the rows for which ``condition`` is true, ascending from 0.
+
+        Raises UnusualLayout for more than ``FEW``, and where the file hides positions.
+        """
+        # DuckDB numbers the rows in a hidden column, unless the file has one of that name.
+        if "file_row_number" in (name.lower() for name in self._columns(path)):
+            raise UnusualLayout("a column with the name of DuckDB's row number")
+        query = f"""SELECT file_row_number FROM {_table(path)} WHERE {condition}
+            ORDER BY ALL LIMIT {FEW + 1}"""  # noqa: S608
+        rows: NDArray[np.int64] = self._connection.execute(query).fetchnumpy()["file_row_number"]
+        if len(rows) > FEW:
+            raise UnusualLayout("many rows")
+        return rows
 
     def text_columns(self, path: Path) -> list[str]:
         """Return the names of the columns that hold text."""
-        columns = self._connection.execute(f"DESCRIBE FROM {_table(path)}").fetchall()
-        return [str(row[0]) for row in columns if row[1] == "VARCHAR"]
+        return [name for name, kind in self._columns(path).items() if kind == "VARCHAR"]
 
     def values(self, path: Path, column: str) -> list[str]:
         """Return the distinct values of a text column."""
@@ -68,6 +97,9 @@ class ParquetRows:
         names = [column[0] for column in cursor.description]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         return [{k: _plain(v) for k, v in row.items() if v != person} for row in rows]
+
+    def _columns(self, path: Path) -> dict[str, str]:
+        return db.types_of(self._connection, f"SELECT * FROM {_table(path)}")  # noqa: S608
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
