@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import Final
 
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of, plain
 from sovereign_ml.card.schema.facts import MAX_DUMP_AGE_DAYS
 
 # The version before the registry gives a number. Promotion checks the number itself.
@@ -127,9 +128,8 @@ def dpo_decides(case: Case) -> Hits:
                 f"{approval.person} approves as {approval.role} and is the data protection officer."
             )
     owners = (case.answers.roles.owner_business, case.answers.roles.owner_model)
-    if any(
-        word in owner.casefold() for owner in owners for word in ("dpo", "data protection officer")
-    ):
+    # Whole words, because "dpo" stands in "endpoint".
+    if any(re.search(r"\b(?:dpo|data protection officer)\b", plain(owner)) for owner in owners):
         yield "The data protection officer is named as an owner."
 
 
