@@ -10,6 +10,8 @@ from bundles import policy, write_bundle
 from cards import LIBRARY
 from sovereign_ml.bundle.sealed import read_bundle, read_policy, read_rules, rules_json, seal_bundle
 from sovereign_ml.card.rules import RulePolicy
+from sovereign_ml.errors import Misuse
+from sovereign_ml.monitoring.population import REFERENCE, read_reference
 
 
 @pytest.fixture
@@ -110,6 +112,42 @@ def test_an_unknown_key_is_refused_in_one_line(folder):
         ValueError, match=r"policy\.json: threshold: Extra inputs are not permitted$"
     ):
         read_policy(folder / "policy.json")
+
+
+def test_a_file_that_changes_after_it_was_checked_is_not_what_is_used(folder, monkeypatch):
+    """Another process writes the policy right after it was read for its hash."""
+    read = Path.read_bytes
+
+    def read_and_change(path):
+        content = read(path)
+        if path.name == "policy.json":
+            other = json.loads(content)
+            other["bands"][0]["below"] = 0.01
+            path.write_text(json.dumps(other))
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_change)
+    assert read_bundle(folder).policy == policy()
+
+
+def test_a_reference_that_is_not_sealed_or_was_changed_is_not_used(folder):
+    manifest = read_bundle(folder).manifest
+    (folder / REFERENCE).write_text("{}")
+    with pytest.raises(Misuse, match=r"reference\.json is no part of the bundle"):
+        read_reference(folder, manifest)
+    _seal(folder)
+    manifest = read_bundle(folder).manifest
+    (folder / REFERENCE).write_text("{ }")
+    with pytest.raises(ValueError, match=r"reference\.json: SHA-256 is .* changed after"):
+        read_reference(folder, manifest)
+
+
+@pytest.mark.parametrize(("band", "threshold"), [("low", 0.0), ("medium", 0.45), ("high", 0.7)])
+def test_the_threshold_of_action_is_where_the_action_band_begins(band, threshold):
+    chosen = policy(action_band=band)
+    scores = [0.0, 0.2, 0.4499, 0.45, 0.6999, 0.7, 1.0]
+    assert chosen.action_threshold == threshold
+    assert chosen.acts_on(scores).tolist() == [score >= threshold for score in scores]
 
 
 def test_a_score_on_a_threshold_belongs_to_the_higher_band():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -26,23 +27,34 @@ ALARM = f"A-{DAY}-missing"
 def bucket(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """A bucket in memory; the real client is used in the tests of the profile eu."""
     held: dict[str, bytes] = {}
-    monkeypatch.setattr(s3, "keys", lambda _, prefix="": [k for k in held if k.startswith(prefix)])
+    monkeypatch.setattr(s3, "etags", lambda _, prefix="": _etags(held, prefix))
     monkeypatch.setattr(s3, "read", lambda _, key: held[key])
     monkeypatch.setattr(s3, "write", lambda _, key, content: held.update({key: content}))
     return held
+
+
+def _etags(held: dict[str, bytes], prefix: str) -> dict[str, str]:
+    return {
+        key: hashlib.md5(content, usedforsecurity=False).hexdigest()
+        for key, content in held.items()
+        if key.startswith(prefix)
+    }
 
 
 def copy_of(root: Path, remote: str = "eu") -> MonitorCopy:
     return MonitorCopy("acme-churn", DataVersions(root, "eu", remote, STORAGE))
 
 
-def run_on_cluster(root: Path, status: str = "alarm", day: date = DAY) -> None:
+def run_on_cluster(
+    root: Path, status: str = "alarm", day: date = DAY, made_at: str = "2026-06-02T06:00:00Z"
+) -> None:
     """Do what one scheduled run does around the measurement, on a disk of its own."""
     copy_of(root).sync()
     alarms.update(root, [state("missing", status)], day, "3")
     folder = root / "data/9_monitoring" / f"{day}"
-    folder.mkdir(parents=True)
-    text = a_report(day=f"{day}", alarms=tuple(alarms.unanswered(root))).model_dump_json()
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting = tuple(alarms.unanswered(root))
+    text = a_report(day=f"{day}", made_at=made_at, alarms=waiting).model_dump_json()
     for name, content in {"monitor.json": text, "monitor.html": "x", "metrics.prom": "y"}.items():
         (folder / name).write_text(content)
     copy_of(root).publish(f"{day}")
@@ -104,6 +116,42 @@ def test_of_two_answers_the_earlier_one_stays(bucket: dict[str, bytes], tmp_path
         (record,) = alarms.read_alarms(root)
         assert record.answer is not None
         assert record.answer.action == "fix_data"
+
+
+@pytest.mark.parametrize("etag", ["the MD5", "of a storage with its own keys"])
+def test_a_report_that_was_made_again_replaces_the_earlier_one_here(
+    bucket: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, etag: str
+) -> None:
+    if etag != "the MD5":
+        monkeypatch.setattr(s3, "etags", lambda _, prefix="": dict.fromkeys(bucket, etag))
+    here = tmp_path / "repository"
+    times = ("06:00", "07:30", "07:30", "05:00")
+    newest = []
+    for time in times:
+        run_on_cluster(tmp_path / "cluster", made_at=f"2026-06-02T{time}:00Z")
+        copy_of(here).sync()
+        report = newest_report(here)
+        assert report is not None
+        newest.append(report.made_at[11:16])
+    # The report of 05:00 is older than the one here, which stays.
+    assert newest == ["06:00", "07:30", "07:30", "07:30"]
+    assert (here / f"data/9_monitoring/{DAY}/monitor.html").read_text() == "x"
+
+
+def test_a_report_that_nobody_can_read_replaces_none_and_is_replaced(
+    bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    run_on_cluster(tmp_path / "monday")
+    here = tmp_path / "repository"
+    copy_of(here).sync()
+    key, path = f"monitoring/acme-churn/{DAY}/monitor.json", f"data/9_monitoring/{DAY}/monitor.json"
+    whole, bucket[key] = bucket[key], b"{"
+    assert copy_of(here).sync().reports == ()
+    assert (here / path).read_bytes() == whole
+    (here / path).write_bytes(b"{}")
+    bucket[key] = whole
+    assert copy_of(here).sync().reports == (f"{DAY}",)
+    assert (here / path).read_bytes() == whole
 
 
 def test_a_report_that_was_half_stored_does_not_count(

@@ -238,6 +238,27 @@ def test_a_bundle_without_a_reference_says_in_one_line_what_to_do(
     assert "write_reference" in text
 
 
+def test_with_everybody_acted_on_no_group_is_chosen_more_often(
+    shop: SteadyShop, monitor: Monitor, tmp_path: Path
+) -> None:
+    bundle = shop.root / "data/7_bundle"
+    shutil.copytree(bundle, tmp_path / "bundle")
+    policy = json.loads((bundle / "policy.json").read_text())
+    try:
+        lowest = policy["bands"][0]["name"]
+        (bundle / "policy.json").write_text(json.dumps(policy | {"action_band": lowest}))
+        seal_again(bundle, read_manifest(bundle / MANIFEST))
+        assert monitor("--as-of", "2026-06-01")[0] == 0
+    finally:
+        shutil.rmtree(bundle)
+        shutil.copytree(tmp_path / "bundle", bundle)
+    report = newest_report(shop.root)
+    assert report is not None
+    gaps = [row for batch in report.fairness for row in batch]
+    chosen = {row["value"] for row in gaps if row["metric"] != "calibration_gap"}
+    assert chosen == {0.0}
+
+
 def test_a_campaign_keeps_a_control_group_and_tells_nothing_too_early(
     shop: SteadyShop, monitor: Monitor, tmp_path: Path
 ) -> None:

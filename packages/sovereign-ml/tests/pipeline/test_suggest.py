@@ -573,6 +573,62 @@ def test_the_name_of_an_amount_may_say_its_unit_and_currency(
     assert (questions.get(key, []), found.get(key)) == (asked, decided)
 
 
+@pytest.mark.parametrize("empty", ["", "  ", "NULL"])
+def test_a_row_without_a_state_is_never_filtered_in_silence(tmp_path: Path, empty: str) -> None:
+    """Of 12 rows, four are cancelled and eight have no state, in a column that only marks those."""
+    states = ["cancelled" if i % 3 == 0 else empty for i in range(12)]
+    rows = [[f"C{i % 5}", f"2024-02-{i + 1:02}", "5.00", state] for i, state in enumerate(states)]
+    decided, asked, proposal = look(tmp_path, table("customer_id,order_date,amount,status", rows))
+    assert proposal.trial.headline.startswith("12 read = 8 kept + 4 set aside (4 filtered)")
+    if empty.strip():
+        assert "where" in asked
+    else:
+        assert decided["where"] == "coalesce(status, '') NOT IN ('cancelled')"
+        assert "cancelled 4, (empty) 8" in proposal.toml()
+
+
+def test_the_evidence_counts_the_rows_of_each_choice(tmp_path: Path) -> None:
+    states = ["paid"] * 6 + ["cancelled"] * 3 + [""] * 2 + ["odd"]
+    rows = [[f"C{i % 5}", f"2024-02-{i + 1:02}", "5.00", state] for i, state in enumerate(states)]
+    _, asked, proposal = look(tmp_path, table("customer_id,order_date,amount,status", rows))
+    text = proposal.toml()
+    assert len(asked["where"]) == 4
+    for words in (
+        "paid 6, cancelled 3, odd 1, (empty) 2",
+        "so the 2 rows without a state stay",
+        "the most frequent one alone: 6 rows",
+    ):
+        assert words in text.replace("\n#   ", " ").replace("\n# ", " "), text
+
+
+BROKEN = ("typo", "'", "CAST(customer_id AS INTEGER)", "max(amount)", "?")
+
+
+@pytest.mark.parametrize("expression", BROKEN)
+@pytest.mark.parametrize("key", ["currency", "where", "customer_id"])
+def test_a_broken_answer_is_told_in_one_line_and_never_a_traceback(
+    tmp_path: Path, key: str, expression: str
+) -> None:
+    header = "customer_id,order_date,amount,currency,contract_end"
+    rows = [[f"C{i % 7}", "2024-02-01", "5.00", "EUR", ""] for i in range(8)]
+    try:
+        proposal = look(tmp_path, table(header, rows), people(), **{key: expression})[2]
+        # Without a customers table, other questions look at the expression.
+        proposal = look(tmp_path, table(header, rows), **{key: expression})[2]
+        told = proposal.trial.stopped or proposal.trial.headline
+    except Misuse as error:
+        told = str(error)
+    assert told
+    assert "\n" not in told
+
+
+def test_a_rate_may_be_given_beside_a_filter_that_is_broken(tmp_path: Path) -> None:
+    rows = [[f"C{i % 7}", "2024-02-01", "5.00", "GBP"] for i in range(8)]
+    content = table("customer_id,order_date,amount,currency", rows)
+    answers = {"where": "typo", "rates.GBP": 1.2}
+    assert "where = 'typo'" in look(tmp_path, content, **answers)[2].trial.stopped
+
+
 @pytest.mark.parametrize(
     ("words", "decided", "asked"),
     [
@@ -643,8 +699,20 @@ def test_a_name_that_says_something_else_is_a_question(
         (
             "status",
             ("cancelled", "new"),
-            ["status NOT IN ('cancelled')", "", "status = 'cancelled'"],
+            ["coalesce(status, '') NOT IN ('cancelled')", "", "status = 'cancelled'"],
         ),
+        (
+            "status",
+            ("cancelled", "paid", ""),
+            [
+                "coalesce(status, '') NOT IN ('cancelled')",
+                "trim(coalesce(status, '')) <> '' AND coalesce(status, '') NOT IN ('cancelled')",
+                "",
+                "status = 'cancelled'",
+            ],
+        ),
+        ("status", ("new", ""), ["", "status = 'new'"]),
+        ("status", ("paid", ""), None),
         ("status", ("paid", "shipped"), None),
         ("is_gift", ("1", "0"), None),
     ],
@@ -652,7 +720,7 @@ def test_a_name_that_says_something_else_is_a_question(
 def test_a_mark_or_a_state_that_is_not_known_is_a_question(
     tmp_path: Path, name: str, values: Sequence[str], asked: list[str] | None
 ) -> None:
-    rows = [[f"C{i % 7}", "2024-02-01", "5.00", values[i % 2]] for i in range(8)]
+    rows = [[f"C{i % 7}", "2024-02-01", "5.00", values[i % len(values)]] for i in range(8)]
     decided, questions, _ = look(tmp_path, table(f"customer_id,order_date,amount,{name}", rows))
     assert questions.get("where") == asked
     assert decided.get("where") == ("" if asked is None else None)

@@ -97,10 +97,17 @@ def test_a_run_is_submitted_with_the_data_version_of_the_commit(
 def test_schedules_become_recurring_runs_and_replace_the_former_ones(
     pushed: Path, cloud: Cloud, server: Kubeflow
 ) -> None:
+    shelf = server.made["recurringruns"]
+    # The runs of others fill more than one page, and ours are behind them.
+    others = {f"other-{i}": {"recurring_run_id": f"other-{i}"} for i in range(230)}
     for _ in range(2):
+        shelf.update(others)
         done = submit(pushed, cloud, "--schedules")
         assert done.returncode == 0, done.stderr
-    made = {row["display_name"]: row for row in server.made["recurringruns"].values()}
+    assert others.keys() <= shelf.keys()
+    for name in others:
+        del shelf[name]
+    made = {row["display_name"]: row for row in shelf.values()}
     kinds = ("train", "score", "monitor", "retain")
     assert set(made) == {f"acme-churn-{kind}" for kind in kinds}
     assert len(server.made["recurringruns"]) == 4

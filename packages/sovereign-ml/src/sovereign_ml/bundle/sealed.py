@@ -114,23 +114,39 @@ def seal_again(folder: Path, sealed: Manifest) -> Manifest:
 def read_bundle(folder: Path) -> Bundle:
     """Return a sealed bundle. Raises ValueError if a file is missing, changed or misfits."""
     manifest = read_manifest(folder / MANIFEST)
-    for name, expected in manifest.files.items():
-        actual = hashlib.sha256(_bytes(folder / name)).hexdigest()
-        if actual != expected:
-            raise ValueError(
-                f"{folder / name}: SHA-256 is {actual[:12]}, {MANIFEST} says {expected[:12]}: "
-                "the file was changed after the bundle was sealed; register again"
-            )
+    # Read once: a file that is read again to be parsed may have changed since it was checked.
+    content = {name: sealed_bytes(folder, name, manifest) for name in manifest.files}
+    paths = {name: folder / name for name in REQUIRED}
     bundle = Bundle(
-        model=_parse(served.parse, _bytes(folder / "model.json"), folder / "model.json"),
-        contract=read_contract(folder / "contract.json"),
-        policy=read_policy(folder / "policy.json"),
-        rules=read_rules(folder / "rules.json"),
+        model=_parse(served.parse, content["model.json"], paths["model.json"]),
+        contract=_parse(
+            FeatureContract.model_validate_json, content["contract.json"], paths["contract.json"]
+        ),
+        policy=_parse(
+            DecisionPolicy.model_validate_json, content["policy.json"], paths["policy.json"]
+        ),
+        rules=_rules(content["rules.json"], paths["rules.json"]),
         manifest=manifest,
-        card=_object(folder / "card.json"),
+        card=_object(content["card.json"], paths["card.json"]),
     )
     _fit_together(bundle)
     return bundle
+
+
+def sealed_bytes(folder: Path, name: str, manifest: Manifest) -> bytes:
+    """Return the content of the file ``name`` of the bundle in ``folder``, as it was sealed.
+
+    Raises ValueError in one line if it is missing or was changed, and KeyError if ``manifest``
+    does not list it.
+    """
+    expected, content = manifest.files[name], _bytes(folder / name)
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != expected:
+        raise ValueError(
+            f"{folder / name}: SHA-256 is {actual[:12]}, {MANIFEST} says {expected[:12]}: "
+            "the file was changed after the bundle was sealed; register again"
+        )
+    return content
 
 
 def read_contract(path: Path) -> FeatureContract:
@@ -150,9 +166,13 @@ def rules_json(rules: RulePolicy) -> str:
 
 def read_rules(path: Path) -> RulePolicy:
     """Return ``rules.json``. Raises ValueError in one line if it is missing or malformed."""
+    return _rules(_bytes(path), path)
+
+
+def _rules(raw: bytes, path: Path) -> RulePolicy:
     from sovereign_ml.decisions.rule_policy import RulePolicy
 
-    content = _object(path)
+    content = _object(raw, path)
     if (version := content.pop("schema_version", None)) != "1":
         raise ValueError(
             f"{path}: schema_version is {version!r}, this reader knows '1'; register again"
@@ -183,9 +203,9 @@ def _parse(read: Callable[[bytes], P], content: bytes, path: Path) -> P:
         raise ValueError(f"{path}: not JSON: {error}") from None
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _object(raw: bytes, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(_bytes(path))
+        content = json.loads(raw)
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(content, dict):

@@ -133,6 +133,12 @@ class DecisionPolicy(BundleModel):
         """Return the probabilities at which a higher band begins, one fewer than bands."""
         return tuple(band.below for band in self.bands[:-1])
 
+    @property
+    def action_threshold(self) -> float:
+        """Return the lowest probability of the action band, 0 where that is the lowest band."""
+        # Without the 0 in front, the index of the lowest band would be -1, the highest threshold.
+        return (0.0, *self.thresholds)[self.names.index(self.action_band)]
+
     def band_index(self, scores: ArrayLike) -> NDArray[np.intp]:
         """Return the position of each score's band, shape (n,)."""
         # Reading config.toml imports this module, and most commands need no numpy.

@@ -203,10 +203,16 @@ def _need_stored(versions: DataVersions, version: str, noun: str) -> None:
 
 
 def _end(client: Any, experiment: str, name: str) -> None:
-    runs = client.list_recurring_runs(experiment_id=experiment, page_size=100).recurring_runs or ()
-    for row in runs:
-        if row.display_name == name:
-            client.delete_recurring_run(row.recurring_run_id)
+    ids: list[str] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.list_recurring_runs(experiment_id=experiment, page_size=100, page_token=token)
+        runs = page.recurring_runs or ()
+        ids += [run.recurring_run_id for run in runs if run.display_name == name]
+        token = page.next_page_token or None
+    # After the last page, because a deletion in between would move runs to a page already read.
+    for run_id in ids:
+        client.delete_recurring_run(run_id)
 
 
 @contextmanager

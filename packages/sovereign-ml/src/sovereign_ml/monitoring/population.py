@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sovereign_ml.bundle.sealed import Manifest, sealed_bytes
 from sovereign_ml.errors import Misuse
 from sovereign_ml.evaluation.fidelity import columns_of
 from sovereign_ml.model.scorecard import Floats, Scorecard
@@ -138,17 +139,22 @@ def group_shares(
     return shares
 
 
-def read_reference(folder: Path) -> Reference:
-    """Return the reference of the bundle in ``folder``. Raises Misuse if it has none."""
+def read_reference(folder: Path, manifest: Manifest) -> Reference:
+    """Return the reference that is sealed by ``manifest`` in the bundle ``folder``.
+
+    Raises Misuse if the bundle has none, and ValueError if the file was changed.
+    """
     path = folder / REFERENCE
-    try:
-        return Reference.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    # A file that was laid beside a sealed bundle later is not its reference.
+    if REFERENCE not in manifest.files:
         raise Misuse(
-            f"{path} does not exist: this version was registered without a reference, so nothing "
-            "can be compared with it. Let step 7 call `registration.write_reference(folder, "
+            f"{path} is no part of the bundle: this version was registered without a reference, so "
+            "nothing can be compared with it. Let step 7 call `registration.write_reference(folder, "
             "features, valid)`, as that of a new project does, and run `churn register` again."
-        ) from None
+        )
+    content = sealed_bytes(folder, REFERENCE, manifest)
+    try:
+        return Reference.model_validate_json(content)
     except ValidationError as error:
         raise Misuse(
             f"{path} is no reference of this release ({error.error_count()} errors): run "

@@ -168,7 +168,7 @@ class Watch:
             not_known=tuple(self._not_known(rows, table, source)),
             alarms=tuple(alarms.unanswered(settings.root)),
         )
-        self._write(report, reference, today)
+        self._write(report, reference, today, sealed.card)
         return report
 
     def challenge(self, candidate: Bundle, end: datetime) -> outcomes.Challenge:
@@ -221,7 +221,8 @@ class Watch:
     def bundle_and_reference(self) -> tuple[Bundle, Reference]:
         """Return the sealed bundle and its reference."""
         try:
-            return read_bundle(self.bundle), read_reference(self.bundle)
+            sealed = read_bundle(self.bundle)
+            return sealed, read_reference(self.bundle, sealed.manifest)
         except ValueError as error:
             raise Refused(f"The model in use cannot be watched. {error}") from None
 
@@ -286,8 +287,6 @@ class Watch:
         newest = matured["event_timestamp"].max()
         horizon = self.settings.features.horizon_days
         age = (newest - matured["event_timestamp"]) // timedelta(days=horizon)
-        # The lowest band has no threshold, so the list is one shorter than the names.
-        threshold = policy.thresholds[policy.names.index(policy.action_band) - 1]
         batches = []
         for _, part in matured.groupby(age):
             rows = outcomes.first_of_each(part, horizon)
@@ -296,7 +295,8 @@ class Watch:
                 continue
             groups = self._groups(rows["customer_id"], newest)
             score, smallest = rows["score"].to_numpy(dtype=float), self.settings.evaluate.min_group
-            batches.append(metrics.fairness(y, score, groups, threshold, smallest))
+            limit = policy.action_threshold
+            batches.append(metrics.fairness(y, score, groups, limit, smallest))
         return batches
 
     def _groups(self, customers: pd.Series[str], end: datetime) -> Mapping[str, pd.Series[Any]]:
@@ -335,16 +335,20 @@ class Watch:
         return [*lines, f"Groups of fewer than {smallest} people are not shown."]
 
     def _write(
-        self, report: MonitorReport, reference: Reference, today: PopulationProfile | None
+        self,
+        report: MonitorReport,
+        reference: Reference,
+        today: PopulationProfile | None,
+        card: Mapping[str, Any],
     ) -> None:
         from sovereign_ml.monitoring.channels import metrics_text
         from sovereign_ml.monitoring.page import page
 
         with writing(self.settings.root / FOLDER / report.day) as folder:
             write_json(folder / REPORT, report.model_dump(mode="json"))
-            card = read_json(self.bundle / "card.json")["facts"]["evaluation"]["metrics"]
+            promised = card["facts"]["evaluation"]["metrics"]
             (folder / "monitor.html").write_text(
-                page(report, reference, today, card), encoding="utf-8"
+                page(report, reference, today, promised), encoding="utf-8"
             )
             (folder / "metrics.prom").write_text(metrics_text(report), encoding="utf-8")
 

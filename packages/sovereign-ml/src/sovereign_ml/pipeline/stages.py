@@ -94,17 +94,43 @@ def with_imports(start: Sequence[Path], package: Path) -> set[Path]:
 
 
 def _imported(path: Path, package: Path) -> Iterator[Path]:
-    """Yield the modules of the package that the file imports, at any depth of its code."""
+    """Yield the files of the package that the file imports, at any depth of its code."""
+    folders = path.relative_to(package).parent.parts
+    # Whoever imports the file runs the files of its folders first.
+    yield from _files_of(package, folders)
+    home = (package.name, *folders)
     # Parsed and not imported: an import runs the code, and misses imports inside functions.
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            # One dot is the folder of the file, and each further dot the folder above.
+            base = home[: len(home) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
             # `from package import features` may name a module or a value, so both are tried.
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         for name in names:
-            top, _, rest = name.partition(".")
-            module = package.joinpath(*rest.split(".")).with_suffix(".py")
-            if top == package.name and rest and module.is_file():
-                yield module
+            top, *rest = name.split(".")
+            if top == package.name:
+                yield from _files_of(package, rest)
+
+
+def _files_of(package: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield the files that Python runs to import the dotted ``names`` below ``package``."""
+    for depth in range(len(names) + 1):
+        place = package.joinpath(*names[:depth])
+        # A folder runs its own file before a module in it is imported.
+        if (start := place / "__init__.py").is_file() and _has_code(start):
+            yield start
+    if names and (module := place.with_suffix(".py")).is_file():
+        yield module
+
+
+def _has_code(path: Path) -> bool:
+    """Return whether the file does more than name its folder in a docstring."""
+    statements = ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body
+    return any(
+        not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for node in statements
+    )

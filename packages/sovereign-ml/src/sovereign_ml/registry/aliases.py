@@ -86,7 +86,8 @@ class MlflowRegistry:
             return {str(item.version): item.tags[MARK] for item in entries if MARK in item.tags}
 
     def _versions(self, api: Any) -> list[Any]:
-        return list(api.search_model_versions(f"name = '{self._name}'", max_results=10_000))
+        named = f"name = '{self._name}'"
+        return list(mlflow.pages(lambda token: api.search_model_versions(named, page_token=token)))
 
     def move(self, move: AliasMove) -> None:
         """Record the move, then move the alias. Remove the record if the alias does not move."""

@@ -320,7 +320,9 @@ def register(tracking: Tracking, new: ModelVersion) -> tuple[str, datetime]:
 
 
 def _same(api: Any, name: str, new: ModelVersion) -> Any:
-    for version in api.search_model_versions(f"name = '{name}'"):
+    for version in pages(
+        lambda token: api.search_model_versions(f"name = '{name}'", page_token=token)
+    ):
         if version.run_id == new.run_id and new.tags.items() <= version.tags.items():
             return version
     return None

@@ -142,10 +142,19 @@ def _body(storage: ObjectStorage, key: str) -> bytes:
 
 def keys(storage: ObjectStorage, prefix: str = "") -> list[str]:
     """Return every key in the bucket that begins with ``prefix``."""
+    return list(etags(storage, prefix))
+
+
+def etags(storage: ObjectStorage, prefix: str = "") -> dict[str, str]:
+    """Return the ETag of every key in the bucket that begins with ``prefix``."""
     with one_line(storage):
         paginator = client(storage).get_paginator("list_objects_v2")
         pages = paginator.paginate(Bucket=storage.bucket, Prefix=prefix)
-        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+        return {
+            item["Key"]: str(item.get("ETag", "")).strip('"')
+            for page in pages
+            for item in page.get("Contents", ())
+        }
 
 
 def fingerprint(storage: ObjectStorage, address: str) -> dict[str, str] | None:

@@ -211,6 +211,13 @@ def test_spaces_around_an_id_do_not_make_another_person(shop: Callable[..., Shop
 OBJECTORS = {"data.customer_columns.consent": "", "data.lawful_basis": "contract"}
 
 
+def test_blanks_are_no_country_and_do_not_make_another(shop: Callable[..., Shop]) -> None:
+    countries = {"A": "DE", "B": " DE ", "C": "  ", "D": ""}
+    people = [person(name, country=country) for name, country in countries.items()]
+    groups = shop([line(name) for name in countries], people).read().table("groups")
+    assert sorted(groups["country"].fillna("unknown")) == ["DE", "DE", "unknown", "unknown"]
+
+
 def test_an_objection_holds_where_a_tool_made_the_ids_floats(shop: Callable[..., Shop]) -> None:
     people = [person("101", objected_at="2026-01-01"), person("102"), person("103", consent=False)]
     done = shop([line()], people)

@@ -465,7 +465,8 @@ CHANGES = [
     answers("R76", warn=True, ai_act__role="deployer"),
     # answers against the data and the configuration
     answers("R73", purpose__territories=["AT"]),
-    facts("R73", data__minors_found=True),
+    facts("R73", data__minors_found=True, data__minors_possible=True),
+    facts("R73", warn=True, data__minors_possible=True),
     facts("R73", consent__configured_basis="consent"),
     facts("R73", retention__objects__0__period="P12M"),
     facts("R73", warn=True, project__contact="team@other.example"),

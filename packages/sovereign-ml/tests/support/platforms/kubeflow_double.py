@@ -39,7 +39,11 @@ class Kubeflow:
             return 200, body
         if method == "DELETE":
             return (200, {}) if shelf.pop(parts[1], None) else (404, {"error": "none"})
-        return 200, {LISTS[parts[0]]: [row for row in shelf.values() if _fits(row, query)]}
+        fitting = [row for row in shelf.values() if _fits(row, query)]
+        start = int(query.get("page_token", ["0"])[0])
+        end = start + int(query.get("page_size", ["10"])[0])
+        more = {"next_page_token": f"{end}"} if end < len(fitting) else {}
+        return 200, {LISTS[parts[0]]: fitting[start:end]} | more
 
 
 def _fits(row: dict[str, Any], query: dict[str, list[str]]) -> bool:

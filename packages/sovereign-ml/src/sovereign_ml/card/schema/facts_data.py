@@ -250,6 +250,10 @@ class DataFacts(Group):
     minors_found: bool | None = fill(
         "Whether a birth year in the data is that of a minor", "GDPR rec. 38, 71"
     )
+    minors_possible: bool | None = fill(
+        "Whether a birth year in the data may be that of a person who is still 17",
+        "GDPR rec. 38, 71",
+    )
     subjects: str | None = fill("Bucket of people in the data", "GDPR 30(1)(c), 35", when="always")
     subjects_at_least: int | None = fill(
         "Lower bound of that bucket", "GDPR 35; WP248", when="always"

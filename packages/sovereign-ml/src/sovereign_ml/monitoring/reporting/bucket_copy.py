@@ -7,6 +7,8 @@ where people answer alarms and git keeps the answers.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -16,7 +18,7 @@ from sovereign_ml.config.connections import DataVersions
 from sovereign_ml.errors import Misuse
 from sovereign_ml.monitoring import alarms
 from sovereign_ml.monitoring.alarms import AlarmRecord
-from sovereign_ml.monitoring.reporting.stored_reports import FOLDER, REPORT
+from sovereign_ml.monitoring.reporting.stored_reports import FOLDER, REPORT, MonitorReport
 from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage import s3
 from sovereign_ml.storage.artifacts import writing
@@ -44,15 +46,16 @@ class MonitorCopy:
     versions: DataVersions
 
     def sync(self) -> Exchange:
-        """Exchange alarms both ways and fetch the reports that are not here.
+        """Exchange alarms both ways and fetch the reports that are not here or older here.
 
         An answer and an end on one side are taken over by the other. Of two answers the earlier one
-        stays. Does nothing in a profile without a bucket. Raises Misuse for a file that is broken.
+        stays, and of two reports on a day the later one. Does nothing in a profile without a
+        bucket. Raises Misuse for a file that is broken.
         """
         if not self.versions.in_bucket:
             return Exchange((), (), ())
-        keys = s3.keys(self.versions.storage, self._key(""))
-        return Exchange(self._fetch_reports(keys), *self._exchange_alarms(keys))
+        etags = s3.etags(self.versions.storage, self._key(""))
+        return Exchange(self._fetch_reports(etags), *self._exchange_alarms(list(etags)))
 
     def publish(self, day: str) -> None:
         """Store the report of ``day``, and exchange the alarms."""
@@ -64,18 +67,26 @@ class MonitorCopy:
             s3.write(self.versions.storage, self._key(f"{day}/{name}"), content)
         self._exchange_alarms(s3.keys(self.versions.storage, self._key("")))
 
-    def _fetch_reports(self, keys: list[str]) -> tuple[str, ...]:
+    def _fetch_reports(self, etags: Mapping[str, str]) -> tuple[str, ...]:
         days = []
-        for key in keys:
+        for key, etag in etags.items():
             path = PurePosixPath(key)
+            if path.name != REPORT:
+                continue
             target = self.versions.root / FOLDER / path.parent.name
-            if path.name != REPORT or (target / REPORT).is_file():
+            here = (target / REPORT).read_bytes() if (target / REPORT).is_file() else b""
+            # Most storages have the MD5 as ETag, so that an equal report need not be read.
+            if here and etag == hashlib.md5(here, usedforsecurity=False).hexdigest():
+                continue
+            there = s3.read(self.versions.storage, key)
+            if here and _made_at(there) <= _made_at(here):
                 continue
             # All files or none, since the next run takes the report for complete if it is here.
             with writing(target) as folder:
-                for name in FILES:
+                for name in FILES[:-1]:
                     content = s3.read(self.versions.storage, f"{path.parent}/{name}")
                     (folder / name).write_bytes(content)
+                (folder / REPORT).write_bytes(there)
             days.append(path.parent.name)
         return tuple(days)
 
@@ -117,6 +128,14 @@ class MonitorCopy:
 
     def _key(self, name: str) -> str:
         return f"{reports_prefix(self.project)}{name}"
+
+
+def _made_at(content: bytes) -> str:
+    """Return the time (UTC) of the report ``content``, "" for one that this release cannot read."""
+    try:
+        return MonitorReport.model_validate_json(content).made_at
+    except ValidationError:
+        return ""
 
 
 def reports_prefix(project: str) -> str:

@@ -99,7 +99,7 @@ def gather(
                 max_association=settings.card.policy.max_association,
                 project=project,
             )
-            | {"minors_found": training_data.minors_found(valid / "groups.parquet", checked)},
+            | training_data.minors(valid / "groups.parquet", checked),
             "consent": training_data.consent(training, features, people, checked),
             "retention": _retention(checked, settings),
             "model_privacy": model_privacy.privacy(card, figures, training),

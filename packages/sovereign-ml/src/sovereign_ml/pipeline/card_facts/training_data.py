@@ -201,19 +201,23 @@ def _category(feature: Feature) -> str:
     return "transactional" if feature.source == "transactions" else "behavioural"
 
 
-def minors_found(groups: Path, checked: dict[str, Any]) -> bool | None:
-    """Return whether a birth year is that of a person who may be under 18.
+def minors(groups: Path, checked: dict[str, Any]) -> dict[str, bool | None]:
+    """Return whether a birth year is surely or possibly that of a person under 18.
 
-    Returns None without birth years.
+    Both are None without birth years.
     """
     import pandas as pd
 
-    if not groups.is_file():
-        return None
-    years = pd.read_parquet(groups, columns=["birth_year"])["birth_year"].dropna()
+    years = pd.Series(dtype="float64")
+    if groups.is_file():
+        years = pd.read_parquet(groups, columns=["birth_year"])["birth_year"].dropna()
     # The age is that at the newest event, so the result does not depend on the day of the run.
-    newest = date.fromisoformat(checked["newest_event"]).year
-    return bool((years > newest - ADULT).any()) if len(years) else None
+    eighteen_years_before = date.fromisoformat(checked["newest_event"]).year - ADULT
+    return {
+        "minors_found": bool((years > eighteen_years_before).any()) if len(years) else None,
+        # The birthday of that year may be still to come.
+        "minors_possible": bool((years >= eighteen_years_before).any()) if len(years) else None,
+    }
 
 
 def consent(

@@ -71,7 +71,7 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
             {", ".join(f"min(TRY_CAST({e[f'{bar}_at']} AS TIMESTAMPTZ)) AS {bar}_at" for bar in BARS.values())},
             min({started}) AS started_at, min({ended}) AS ended_at,
             min(TRY_CAST({e["birth_year"]} AS INTEGER)) AS birth_year,
-            min(CAST({e["country"]} AS VARCHAR)) AS country,
+            min(nullif(trim(CAST({e["country"]} AS VARCHAR)), '')) AS country,
             {", ".join(f"bool_or({e[f'{mark}_at']} IS NOT NULL) AS {mark}" for mark in subjects.MARKS)}
         FROM {rows} GROUP BY ALL""",  # noqa: S608  expressions are the team's own configuration
         "data.customer_columns",

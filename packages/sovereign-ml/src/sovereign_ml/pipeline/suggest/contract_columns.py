@@ -97,13 +97,15 @@ def contract_decisions(
 def contract_note(
     connection: duckdb.DuckDBPyConnection,
     customer: str,
+    rows: str,
     columns: Mapping[str, ColumnValues],
     null_words: Sequence[str],
 ) -> list[str]:
-    """Return advice where the transactions have a column that looks like a contract's end."""
+    """Return advice where the transactions have a column that looks like a contract's end.
+
+    ``customer`` is SQL for the customer in ``rows``, which are the transactions.
+    """
     table = "source_transactions"
-    if not customer or db.problem_with(connection, table, customer):
-        return []
     notes = []
     for column in columns.values():
         if not _ends(connection, table, column, null_words):
@@ -111,7 +113,7 @@ def contract_note(
         value = f"coalesce(CAST({column.sql} AS VARCHAR), '')"
         ((several, mixed),) = connection.execute(
             f"""SELECT count(*), count(*) FILTER (different > 1) FROM (
-            SELECT count(DISTINCT {value}) AS different, count(*) AS n, max({value}) AS latest FROM {table}
+            SELECT count(DISTINCT {value}) AS different, count(*) AS n, max({value}) AS latest FROM {rows}
             GROUP BY {customer} HAVING n > 1 AND latest <> '')"""  # noqa: S608
         ).fetchall()
         # An end is the same in all rows of a customer. A day on which an order was cancelled is

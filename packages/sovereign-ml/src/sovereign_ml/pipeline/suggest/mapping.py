@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sovereign_ml.pipeline.suggest.column_values import ColumnValues
 from sovereign_ml.pipeline.suggest.column_words import (
@@ -112,24 +112,20 @@ class MappingGuess(FileColumns):
         """Return the filter, a question where a state or a mark may stand for no purchase."""
         live, ended = LIVE_WORDS.split(), DEAD_WORDS.split()
         for column in self.named("status"):
-            words = self.words(column)
+            words = {w: n for w, n in self.words(column).items() if w.strip()}
             dead = [w for w in words if w.strip().casefold() in ended]
-            listed = ", ".join(db.literal(w) for w in dead)
-            why = (
-                f"rows that are no purchases are left out; {column.name}: {self.counted(words)}",
-            )
-            value = f"{column.sql} NOT IN ({listed})"
             unknown = [w for w in words if w not in dead and w.strip().casefold() not in live]
-            if dead and not unknown:
-                return ProposedSetting("data", "where", value, why)
-            if unknown and column.distinct > 1:
-                most = next(iter(words))
-                candidates = [
-                    *([Candidate(value, "the states that are known for it")] if dead else []),
-                    Candidate("", "if each of these states is a purchase"),
-                    Candidate(f"{column.sql} = {db.literal(most)}", "the most frequent one alone"),
-                ]
-                return ProposedSetting("data", "where", None, why, candidates)
+            empty = column.rows - column.filled if words else 0
+            counts = self.counted(words) + (f", (empty) {empty:,}" if empty else "")
+            why = (f"rows that are no purchases are left out; {column.name}: {counts}",)
+            # Where no word is one of a purchase, an empty state is that of a purchase.
+            in_doubt = empty > 0 and len(dead) < len(words)
+            if dead and not unknown and not in_doubt:
+                return ProposedSetting("data", "where", _none_of(column, dead), why)
+            if (unknown and column.distinct + bool(empty) > 1) or (dead and in_doubt):
+                return ProposedSetting(
+                    "data", "where", None, why, _states(column, words, dead, empty)
+                )
         for column in self.columns.values():
             if column.filled and (keep := self._unmarked(column)):
                 candidates = [Candidate(keep), Candidate("", "if marked rows are purchases too")]
@@ -152,6 +148,37 @@ class MappingGuess(FileColumns):
             # NULL NOT IN (...) is null in SQL, and a filter would leave out every unmarked row.
             return f"coalesce({text}, '') NOT IN ({listed})"
         return f"{column.sql} IS NULL" if self.is_time(column) else ""
+
+
+def _none_of(column: ColumnValues, words: Sequence[str]) -> str:
+    listed = ", ".join(db.literal(word) for word in words)
+    # NULL NOT IN (...) is null in SQL, and a filter would leave out every row without a state.
+    return f"coalesce({column.sql}, '') NOT IN ({listed})"
+
+
+def _states(
+    column: ColumnValues, words: Mapping[str, int], dead: Sequence[str], empty: int
+) -> list[Candidate]:
+    """Return the filters by a state that a person has to choose from.
+
+    ``words`` are the states with their rows, the most frequent first, ``dead`` those that are
+    known for no purchase. ``empty`` rows have no state.
+    """
+    candidates = []
+    if dead:
+        stay = f", so the {empty:,} rows without a state stay" if empty else ""
+        why = f"the states that are known for it{stay}"
+        candidates.append(Candidate(_none_of(column, dead), why))
+    if dead and empty:
+        why = "those, and the rows without a state"
+        value = f"trim(coalesce({column.sql}, '')) <> '' AND {_none_of(column, dead)}"
+        candidates.append(Candidate(value, why))
+    each = "each of these states" + (", and none," if empty else "")
+    candidates.append(Candidate("", f"if {each} is a purchase"))
+    most, rows = next(iter(words.items()))
+    # No cast and no coalesce: where the state is null, this is not true, as it should be.
+    value = f"{column.sql} = {db.literal(most)}"
+    return [*candidates, Candidate(value, f"the most frequent one alone: {rows:,} rows")]
 
 
 def customer(file: FileColumns) -> ProposedSetting:

@@ -18,6 +18,7 @@ from sovereign_ml.pipeline.suggest.column_values import ColumnValues, profile
 from sovereign_ml.pipeline.suggest.contract_columns import contract_decisions, contract_note
 from sovereign_ml.pipeline.suggest.customer_columns import people_decisions
 from sovereign_ml.pipeline.suggest.event_table import EventGuess, buyers_of, try_events
+from sovereign_ml.pipeline.suggest.file_columns import COLUMNS
 from sovereign_ml.pipeline.suggest.file_layout import FileLayout, layout_of
 from sovereign_ml.pipeline.suggest.mapping import MappingGuess, decimal_of
 from sovereign_ml.pipeline.suggest.money_columns import NO_AMOUNT
@@ -25,6 +26,7 @@ from sovereign_ml.pipeline.suggest.presets import CDNOW
 from sovereign_ml.pipeline.suggest.proposal import Candidate, Proposal, ProposedSetting, chosen
 from sovereign_ml.pipeline.suggest.trial_run import TrialRun, trial_run
 from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage.expressions import Expressions
 
 if TYPE_CHECKING:
     import duckdb
@@ -91,18 +93,22 @@ def suggest(
     notes += guess.notes
     with files.local_copies(files.config.rates_file) as paths:
         exchange_rates.load(connection, files.config, paths)
-    decisions += _rates(connection, decisions, answers)
-    buyer = next(d.trial_value for d in decisions if d.key == "customer_id")
+    decisions += _rates(connection, decisions, reader, answers)
+    named = next(d.trial_value for d in decisions if d.key == "customer_id")
+    computed = _computed(connection, reader, {"customer_id": named}) if named else None
+    # Without a column of customers, nobody is met among the buyers.
+    buyer, buyers = ("NULL", SOURCE)
+    if computed:
+        buyer, buyers = computed[0].value("customer_id"), computed[1]
     if customers:
         with files.local_copies(customers) as paths:
             db.load_files(connection, "source_customers", paths, reader)
         people = profile(connection, "source_customers")
-        # Without a column of customers, nobody is met among the buyers.
-        proposed = people_decisions(connection, buyer or "NULL", SOURCE, people)
+        proposed = people_decisions(connection, buyer, buyers, people)
         decisions += [chosen(decision, answers) for decision in proposed]
         decisions += contract_decisions(connection, people, reader.null_words, answers)
-    elif not guess.preset:
-        notes += contract_note(connection, buyer or "", look.columns, reader.null_words)
+    elif computed and not guess.preset:
+        notes += contract_note(connection, buyer, buyers, look.columns, reader.null_words)
     decisions = [
         ProposedSetting("data", "transactions", file),
         ProposedSetting("data", "customers", customers),
@@ -223,18 +229,47 @@ def _reader(decisions: Sequence[ProposedSetting], project: ReaderSettings) -> Re
         raise Misuse(f"--set reader: {error.errors()[0]['msg']}.") from None
 
 
+def _computed(
+    connection: Any, reader: ReaderSettings, mapping: Mapping[str, str]
+) -> tuple[Expressions, str] | None:
+    """Return the expressions of ``mapping`` over the file, and SQL for its rows with their values.
+
+    Returns None where one cannot be computed. The trial run names the cause to the person.
+    """
+    read = Expressions(connection, SOURCE, COLUMNS, reader, mapping)
+    try:
+        read.check()
+    except Misuse:
+        return None
+    # Guarded, because a person's own expression may fail in single rows.
+    rows = read.layered(SOURCE, list(mapping), guarded=True)
+    return None if db.problem_with(connection, rows, "*") else (read, rows)
+
+
 def _rates(
-    connection: Any, decisions: Sequence[ProposedSetting], answers: Mapping[str, Any]
+    connection: Any,
+    decisions: Sequence[ProposedSetting],
+    reader: ReaderSettings,
+    answers: Mapping[str, Any],
 ) -> list[ProposedSetting]:
-    """Return a question for each currency of the file that ``exchange_rates`` lacks."""
-    currency = next(d.trial_value for d in decisions if d.name == "currency")
-    if not currency:
+    """Return a question for each currency of the file that ``exchange_rates`` lacks.
+
+    There is none where ``currency`` cannot be computed. A broken ``where`` is left out.
+    """
+    values = {d.name: d.trial_value for d in decisions if d.name in ("currency", "where")}
+    mapping = {key: value for key, value in values.items() if value}
+    if "currency" not in mapping:
         return []
-    where = next(d.trial_value for d in decisions if d.name == "where") or "true"
-    problem = db.problem_with(connection, "source_transactions", f"({currency}), ({where})")
-    condition = "true" if problem else where
+    computed = _computed(connection, reader, mapping)
+    computed = computed or _computed(connection, reader, {"currency": mapping["currency"]})
+    if computed is None:
+        return []
+    read, source = computed
+    # A filter may have another type than BOOLEAN, which the trial run refuses.
+    kept = f"TRY_CAST({read.value('where')} AS BOOLEAN) IS TRUE"
+    condition = kept if "where" in read.mapping else "true"
     rows = connection.execute(
-        f"SELECT CAST({currency} AS VARCHAR) AS w, count(*) FROM source_transactions "  # noqa: S608
+        f"SELECT CAST({read.value('currency')} AS VARCHAR) AS w, count(*) FROM {source} "  # noqa: S608
         f"WHERE {condition} GROUP BY w HAVING w NOT IN (SELECT currency FROM exchange_rates) "
         "ORDER BY 2 DESC LIMIT 20"
     ).fetchall()

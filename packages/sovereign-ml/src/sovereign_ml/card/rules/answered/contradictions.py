@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,16 +10,70 @@ from sovereign_ml.card.derive import claims_review
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, items_of, plain
 
-# Words with which people name an action among the uses that are not allowed.
+
+def _words(*forms: str) -> re.Pattern[str]:
+    """Return a pattern that finds any of ``forms`` as whole words, in text of one case."""
+    return re.compile(rf"(?<!\w)(?:{'|'.join(forms)})(?!\w)")
+
+
+# Whole words only: "price" stands in "priceless" and "personal" in "personal data". German joins
+# words, so its forms say what may be joined, and leave out what means something else.
+CONTRACT: Final = _words(
+    "contracts?", r"\w*vertr(?:ag(?!lich|en\b)|äge)\w*", "contrats?", "contratos?", "contratt[oi]"
+)
 ACTION_WORDS: Final = {
-    "credit": ("credit", "kredit", "crédit", "crédito", "loan", "darlehen"),
-    "insurance": ("insurance", "versicherung", "assurance", "seguro", "assicurazione"),
-    "employment": ("employ", "applicant", "beschäftig", "bewerb", "personal", "emploi"),
-    "price_change": ("price", "preis", "prix", "precio", "prezzo"),
-    "contract_termination": ("contract", "vertrag", "contrat", "contrato", "contratto"),
-    "contract_refusal": ("contract", "vertrag", "contrat", "contrato", "contratto"),
-    "service_priority": ("service level", "service-level", "servicelevel"),
+    "credit": _words(
+        "credits?",
+        "creditworthiness",
+        "loans?",
+        # Neither accreditation, nor a creditor, nor a card to pay with.
+        r"\w*(?<!ak)(?<!dis)kredit(?!ier|or|karte)\w*",
+        r"\w*darlehen\w*",
+        "crédits?",
+        "créditos?",
+        "credit[oi]",
+    ),
+    "insurance": _words(
+        "insurances?",
+        r"\w*versicherung(?!snummer)\w*",
+        # Quality assurance is something else, in English and in French.
+        "(?<!quality )assurances?(?![ -](?:qualité|of|that|que))",
+        # "Seguro" alone is safe, as in "un uso seguro".
+        "(?:^|del? |un |el |los |o |(?<=, ))seguros?",
+        "assicurazion[ei]",
+    ),
+    "employment": _words(
+        "employments?",
+        "employees?",
+        "(?<!loan )(?<!credit )(?<!insurance )applicants?",
+        r"beschäftigung(?:s\w+)?",
+        r"beschäftigte(?:[nr]?(?! sich)|n\w+)",
+        # "Bewerbung" alone is advertising too, and a "Mitbewerber" is a competitor.
+        r"bewerber\w*",
+        r"bewerbungen|bewerbungs\w+",
+        # "Personalausweis" and "Personalien" are about a person and not about staff.
+        "personal(?:abteilung|akte|auswahl|beschaffung|beurteilung|bewertung|einsatz|einstellung|"
+        r"entscheidung|entwicklung|führung|gewinnung|planung|suche|verwaltung|wesen)\w*",
+        "(?:von|das|dem|des) personals?(?! data)",
+        # "Emploi" and "empleo" are use too, as in "l'emploi de données".
+        "(?<!mode d')emplois?(?! d)",
+        "empleos?(?! d)",
+        "lavorator[ei]",
+    ),
+    "price_change": _words(
+        "prices?",
+        "pricing",
+        # "Preisgabe" is disclosure, and a "Preisausschreiben" has prizes.
+        r"\w*(?<!an)(?<!lob)preis(?!gab|geb|gegeb|geld|ausschreib|träger)\w*",
+        "prix",
+        "precios?",
+        "prezz[oi]",
+    ),
+    "contract_termination": CONTRACT,
+    "contract_refusal": CONTRACT,
+    "service_priority": _words("service[ -]?levels?"),
 }
+"""Words with which people name an action among the uses that are not allowed."""
 
 
 @rule("R75", "GDPR 5(1)(a), 5(2)", "Correct the one that is wrong.")
@@ -31,12 +86,9 @@ def contradicting_answers(case: Case) -> Hits:
 def _blocks(case: Case) -> Iterator[str]:
     decision, purpose = case.answers.decision, case.answers.purpose
     action = decision.downstream_action
-    named = [
-        use
-        for use in items_of(purpose.out_of_scope_uses)
-        for word in ACTION_WORDS.get(action, ())
-        if word in plain(use)
-    ]
+    words = ACTION_WORDS.get(action)
+    uses = items_of(purpose.out_of_scope_uses)
+    named = [use for use in uses if words and words.search(plain(use))]
     if named:
         yield (
             f"The action is '{action}', and among the uses that are not allowed "

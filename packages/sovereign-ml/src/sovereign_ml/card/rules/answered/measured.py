@@ -28,11 +28,23 @@ COUNTRY: Final = "country="
 def contradicted_by_the_data(case: Case) -> Hits:
     """An answer differs from the data or the configuration: countries, children, basis, periods, contacts."""
     yield from _countries(case)
-    if case.facts.data.minors_found is True and case.answers.purpose.children_possible is False:
-        yield "purpose.children_possible is false, and birth years in the data are those of minors."
+    if case.answers.purpose.children_possible is False:
+        yield from _children(case)
     yield from _basis(case)
     yield from _periods(case)
     yield from _contacts(case)
+
+
+def _children(case: Case) -> Hits:
+    if case.facts.data.minors_found is True:
+        yield "purpose.children_possible is false, and birth years in the data are those of minors."
+    # No block: a shop that asks for the age may know that these people are 18 already.
+    elif case.facts.data.minors_possible is True:
+        yield RuleHit(
+            "purpose.children_possible is false, and by the birth year a person in the data may "
+            "still be 17.",
+            "warn",
+        )
 
 
 def _countries(case: Case) -> Hits:
