@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -105,6 +106,20 @@ def test_a_decision_stays_explainable_by_the_model_that_took_it(desk: Callable[.
     later = desk(bands=[{"name": "low", "below": 0.9}, {"name": "high", "below": 1.01}])
     assert later.runtime.bundle.policy.thresholds == (0.9,)
     assert later.decision(made["decision_id"]).json()["thresholds"] == {"medium": 0.45, "high": 0.7}
+
+
+@pytest.mark.parametrize("far", [1e9, 1e12, 1.7e308])
+def test_the_explanation_of_a_value_far_out_needs_little_memory(
+    open_service: Desk, far: float
+) -> None:
+    features = {**FEATURES, "avg_order_value_eur": far, "revenue_eur_180d": far}
+    made = open_service.score(CUSTOMER, features).json()["decision_id"]
+    tracemalloc.start()
+    shown = open_service.decision(made)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert shown.status_code == 200
+    assert peak < 50_000_000  # a container has 256 MiB
 
 
 def test_another_customers_decision_is_not_found(open_service: Desk) -> None:

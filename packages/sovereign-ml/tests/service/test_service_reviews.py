@@ -12,6 +12,7 @@ import pytest
 
 from bundles import policy
 from service_desk import CUSTOMER, FEATURES, KEYS, LOYAL, OTHER, Desk
+from sovereign_ml.decision_log import Draft, LogUnavailableError
 from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.service.access.api_keys import read_keys
 from sovereign_ml.service.access.session import Sessions
@@ -231,6 +232,24 @@ def test_the_influences_of_a_planted_error_add_up_to_its_score(planting: Desk) -
     assert made["suggestion"] == "no_offer"
 
 
+def test_a_planted_case_is_a_copy_of_one_that_the_present_bundle_decided(planting: Desk) -> None:
+    made = planting.score().json()["decision_id"]
+    log = planting.log()
+    reference = planting.runtime.reference
+    older, old = "bundle-" + "0" * 32, "0" * 32
+    bundle, decision = (log.of_case(case)[0].body or "" for case in (reference, made))
+    renamed = decision.replace(reference, older).replace("recency_days", "days_away")
+    log.append(
+        [
+            Draft("bundle", older, None, bundle.replace("recency_days", "days_away")),
+            Draft("decision", old, CUSTOMER, renamed, opens_review=True),
+        ]
+    )
+    assert planting.review(old, "offer").status_code == 200
+    planted, _ = _planted(planting)
+    assert json.loads(log.of_case(planted)[0].body or "")["bundle"] == reference
+
+
 def test_where_only_offers_wait_a_planted_case_suggests_one(desk: Callable[..., Desk]) -> None:
     service = desk(human_review=True, settings={"seed_share": 1.0})
     assert service.score(OTHER, LOYAL).json()["outcome"] == "no_offer"
@@ -323,6 +342,23 @@ def test_the_start_time_of_a_case_cannot_be_made_up(waiting: Desk) -> None:
     case = waiting.score().json()["decision_id"]
     _sign_in(waiting)
     assert _judge(waiting, case, started="1." + "0" * 64, first_view="offer").status_code == 400
+
+
+def test_what_was_written_is_given_back_where_the_log_is_away(
+    waiting: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = waiting.score().json()["decision_id"]
+    _sign_in(waiting)
+    started = _second(waiting, case, "offer")
+
+    async def away(*drafts: Draft) -> None:
+        raise LogUnavailableError("decision log: away")
+
+    monkeypatch.setattr(waiting.runtime, "write", away)
+    answer = _judge(waiting, case, started=started, outcome="offer", reason="Orders every spring.")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "the log is away" in answer.text
+    assert "Orders every spring." in answer.text
 
 
 def test_what_a_person_wrote_is_shown_as_text(open_service: Desk) -> None:

@@ -37,6 +37,8 @@ GRID, GRID_OF_TREES = 400, 40
 
 A coarser grid is refined around the answer.
 """
+FINEST = 10_000
+"""Candidates between two of a grid. Without a limit, an amount of 10^9 EUR would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Moves:
         far = float(column[chosen])
         between = [float(v) for v in column if min(now, far) < v < max(now, far)]
         near = min([now, *between], key=lambda v: abs(v - far))
-        return self.at(row, spec, _steps(min(near, far), max(near, far), STEPS[spec.unit]))
+        return self.at(row, spec, _steps(min(near, far), max(near, far), STEPS[spec.unit], FINEST))
 
     def _with_followers(
         self, row: Row, name: str, candidates: NDArray[Any]
@@ -225,11 +227,8 @@ class Moves:
 
 def _grid(spec: FeatureSpec, curve: Curve, now: float, most: int) -> NDArray[np.float64]:
     low, high = min(curve.knots[0], now), max(curve.knots[-1], now)
-    every = _steps(low, high, STEPS[spec.unit])
-    thinned = (
-        every if len(every) <= most else every[np.linspace(0, len(every) - 1, most).astype(int)]
-    )
-    others: NDArray[np.float64] = thinned[thinned != now]
+    steps = _steps(low, high, STEPS[spec.unit], most)
+    others: NDArray[np.float64] = steps[steps != now]
     return others
 
 
@@ -237,9 +236,17 @@ def _kind(part: Curve | Levels) -> type:
     return object if isinstance(part, Levels) else np.float64
 
 
-def _steps(low: float, high: float, step: float) -> NDArray[np.float64]:
-    # Multiples of 0.01 are not exact as floats, and these values are shown to people.
-    return np.round(np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step, 2)
+def _steps(low: float, high: float, step: float, most: int) -> NDArray[np.float64]:
+    """Return the multiples of ``step`` from ``low`` to ``high``, evenly thinned to ``most``."""
+    # A value may lie so far out that its multiples could not be counted: see `_consistent`.
+    with np.errstate(over="ignore", invalid="ignore"):
+        first, last = np.floor(np.float64(low) / step), np.ceil(np.float64(high) / step)
+        if last - first < most:
+            places = np.arange(first, last + 1)
+        else:
+            places = first + np.floor(np.linspace(0, last - first, most))
+        # Multiples of 0.01 are not exact as floats, and these values are shown to people.
+        return np.round(places * step, 2)
 
 
 def _levels(part: Levels, row: Row) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from sovereign_ml.decision_log import LogUnavailableError
 from sovereign_ml.service.access.api_keys import NOBODY, Key, find
 from sovereign_ml.service.access.session import COOKIE
 from sovereign_ml.service.bodies import read_body
-from sovereign_ml.service.problems import ProblemError
+from sovereign_ml.service.problems import LOG_AWAY, ProblemError, unavailable
 
 if TYPE_CHECKING:
     from sovereign_ml.service.runtime import Runtime
@@ -164,11 +164,7 @@ class Endpoint:
             answer = refuse(error)
         # Without a log entry no decision may leave.
         except LogUnavailableError:
-            answer = refuse(
-                ProblemError(
-                    503, "Nothing was decided: the log is away.", headers={"retry-after": "5"}
-                )
-            )
+            answer = refuse(unavailable(LOG_AWAY))
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             # Neither message nor values: both may hold personal data.

@@ -24,6 +24,9 @@ TITLES = {
 }
 
 
+LOG_AWAY = "Nothing was decided: the log is away."
+
+
 class Fault(BaseModel):
     """One invalid value of the request body."""
 

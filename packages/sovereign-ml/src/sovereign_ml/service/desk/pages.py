@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from sovereign_ml.decision_log import Entry
+from sovereign_ml.decision_log import Entry, LogUnavailableError
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.model import wording
 from sovereign_ml.service.access import api_keys
@@ -21,7 +21,7 @@ from sovereign_ml.service.access.session import COOKIE, VALID_S
 from sovereign_ml.service.api.decisions import step
 from sovereign_ml.service.desk import reviews
 from sovereign_ml.service.http import HTML, Answer, Call
-from sovereign_ml.service.problems import ProblemError
+from sovereign_ml.service.problems import LOG_AWAY, ProblemError, unavailable
 from sovereign_ml.texts import ENGLISH
 
 OFFERS = {"offer": "Make the offer", "no_offer": "Make no offer"}
@@ -119,10 +119,11 @@ async def judge(call: Call) -> Answer:
     """
     try:
         return await _judge(call)
-    except ProblemError as error:
+    except (ProblemError, LogUnavailableError) as error:
+        problem = error if isinstance(error, ProblemError) else unavailable(LOG_AWAY)
         # The page of the problem shows the text again, so that a refusal loses nothing.
-        error.written = call.body.get("reason", "")
-        raise
+        problem.written = call.body.get("reason", "")
+        raise problem from None
 
 
 async def _judge(call: Call) -> Answer:

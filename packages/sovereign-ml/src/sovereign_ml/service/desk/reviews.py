@@ -179,17 +179,18 @@ async def _to_copy(runtime: Runtime, reviewed: Entry) -> Entry | None:
     Where only some outcomes wait for a person, a copy with one that never waits would be
     recognised.
     """
-    policy = runtime.bundle.policy
-    if _wrong_bands(policy, _suggestion_of(reviewed)):
+    if _has_wrong_copy(runtime, reviewed):
         return reviewed
     newest = await runtime.read(lambda log: log.newest("decision", SOURCES))
-    others = [entry for entry in newest if _wrong_bands(policy, _suggestion_of(entry))]
+    others = [entry for entry in newest if _has_wrong_copy(runtime, entry)]
     return secrets.choice(others) if others else None
 
 
-def _suggestion_of(entry: Entry) -> str | None:
-    suggestion: str | None = json.loads(entry.body or "{}").get("suggestion")
-    return suggestion
+def _has_wrong_copy(runtime: Runtime, entry: Entry) -> bool:
+    case = json.loads(entry.body or "{}")
+    # An older bundle has other bands, and inputs for which there are no words here.
+    same = case.get("bundle") == runtime.reference
+    return same and bool(_wrong_bands(runtime.bundle.policy, case.get("suggestion")))
 
 
 def _wrong_bands(policy: DecisionPolicy, suggestion: str | None) -> list[int]:
