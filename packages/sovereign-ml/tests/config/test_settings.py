@@ -39,6 +39,17 @@ OWN = {
         ({"monitor.early_days": [3]}, "give whole weeks"),
         ({"monitor.alarm.webhook": "https://me:pw@acme.eu"}, "without a user or password"),
         ({"monitor.alarm.smtp": "smtp.acme.eu:587"}, "smtp and email_to go together"),
+        ({"register.max_brier_share": float("inf")}, "register.max_brier_share is inf"),
+        ({"register.calibration_slope": [0.7, float("inf")]}, "calibration_slope.1 is inf"),
+        ({"monitor.feature_shift": float("inf")}, "monitor.feature_shift is inf"),
+        ({"data.rates.USD": float("inf")}, "data.rates.USD is inf"),
+        ({"data": "sales.csv"}, "data is 'sales.csv': it has to be a table, [data]"),
+        ({"project": "acme"}, "project is 'acme': it has to be a table"),
+        ({"profile.local": 1}, "profile.local is 1: it has to be a table"),
+        ({"data.reader": "utf-8"}, "data.reader is 'utf-8'"),
+        ({"data.synthetic": "many"}, "data.synthetic is 'many'"),
+        ({"retention.raw.period": "P3000Y"}, "begins before the year 1"),
+        ({"retention.raw.period": "P99999999999D"}, "begins before the year 1"),
     ],
 )
 def test_a_wrong_key_or_value_gets_one_line_that_names_it(
@@ -48,6 +59,30 @@ def test_a_wrong_key_or_value_gets_one_line_that_names_it(
         load(new_project(changes))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["# Müller".encode("latin-1"), b"\xef\xbb\xbf", b"\xff\xfea\0"])
+def test_a_config_that_is_not_plain_utf_8_gets_one_line(new_project: New, content: bytes) -> None:
+    path = new_project() / "config.toml"
+    path.write_bytes(content + b"\n" + path.read_bytes())
+    with pytest.raises(
+        Misuse, match=r"save it as UTF-8 without a byte order mark|Save it as UTF-8"
+    ):
+        load(path.parent)
+
+
+def test_an_event_table_with_a_reader_that_is_no_table_gets_one_line(new_project: New) -> None:
+    table = {"file": "t.csv", "customer_id": "c", "event_time": "t", "reader": "utf-8"}
+    with pytest.raises(Misuse, match=r"data\.events\.tickets\.reader is 'utf-8'"):
+        load(new_project({"data.events.tickets": table}))
+
+
+def test_an_empty_variable_counts_as_not_set(new_project: New) -> None:
+    root = new_project()
+    environ = {"CHURN_PROFILE": "", "CHURN_SYNTHETIC_CUSTOMERS": ""}
+    assert configuration.load(None, root, environ).profile_name == "local"
+    with pytest.raises(Misuse, match=r"synthetic\.customers is '²'"):
+        configuration.load(None, root, {"CHURN_SYNTHETIC_CUSTOMERS": "²"})
 
 
 def test_an_unknown_profile_is_told_which_exist(new_project: New) -> None:

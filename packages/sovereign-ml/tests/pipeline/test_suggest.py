@@ -942,6 +942,38 @@ def test_a_consent_is_never_read_the_wrong_way_round(
 
 
 @pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (("newsletter_consent",), "newsletter_consent"),
+        (("consent_marketing", "consent_profiling"), "consent_profiling"),
+        (("consent_version", "consent"), "consent"),
+        (("consent_date", "consent"), "consent"),
+        (("email_consent",), "email_consent"),
+    ],
+)
+def test_which_of_several_consents_counts_is_a_question(
+    tmp_path: Path, names: Sequence[str], first: str
+) -> None:
+    values = {"consent_version": "1", "consent_date": "2026-01-01"}
+    rows = [
+        [f"C{i}", *(values.get(name, "yes" if i else "no") for name in names)] for i in range(7)
+    ]
+    people = table(f"customer_id,{','.join(names)}", rows)
+    decided, asked, found = look(tmp_path, shop("2024-02-01", "2024-02-02"), people)
+    assert "customer_columns.consent" not in decided
+    assert first in asked["customer_columns.consent"][0]
+    assert asked["customer_columns.consent"][-1] == ""
+    assert "(2 no consent)" in found.trial.headline
+
+
+def test_a_second_column_that_may_bar_people_is_named(tmp_path: Path) -> None:
+    rows = [[f"C{i}", "1" if i == 3 else "", "yes" if i == 4 else "no"] for i in range(7)]
+    people = table("customer_id,objected_at,opt_out", rows)
+    found = look(tmp_path, shop("2024-02-01", "2024-02-02"), people)[2]
+    assert "opt_out may bar people too" in " ".join(found.toml().split())
+
+
+@pytest.mark.parametrize(
     ("state", "key"),
     [("blocked", "restricted_at"), ("gelöscht", "erased_at"), ("Opted out", "objected_at")],
 )

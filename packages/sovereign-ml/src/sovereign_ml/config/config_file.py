@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import tomllib
 from collections.abc import Mapping
@@ -26,15 +27,38 @@ ROWS_ABOUT_PEOPLE = ("decision_log", "online_store")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the tables of the file. Raises Misuse for a missing file and for broken TOML."""
+    """Return the tables of the file.
+
+    Raises Misuse for a missing file, broken TOML, and a key at the top that is no table.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Misuse(
             f"No config.toml in {path.parent}: run this in the project's folder, or set CHURN_ROOT."
         ) from None
+    except UnicodeDecodeError as error:
+        raise Misuse(
+            f"config.toml is not UTF-8 (byte {error.start + 1}): save it as UTF-8 without a byte "
+            "order mark."
+        ) from None
     except tomllib.TOMLDecodeError as error:
-        raise Misuse(f"config.toml is not valid TOML: {error}.") from None
+        # An editor on Windows may begin the file with a mark that nobody sees.
+        hint = " Save it as UTF-8 without a byte order mark." if _has_mark(path) else ""
+        raise Misuse(f"config.toml is not valid TOML: {error}.{hint}") from None
+    profiles = tables.get("profile", {})
+    inner = {f"profile.{k}": v for k, v in profiles.items()} if isinstance(profiles, dict) else {}
+    for name, value in (tables | inner).items():
+        if not isinstance(value, dict):
+            raise Misuse(
+                f"config.toml: {name} is {value!r}: it has to be a table, [{name}] with its keys "
+                "below."
+            )
+    return tables
+
+
+def _has_mark(path: Path) -> bool:
+    return path.read_bytes().startswith(codecs.BOM_UTF8)
 
 
 def check_same_keys(profiles: dict[str, dict[str, Any]]) -> None:
@@ -60,9 +84,10 @@ def override(table: dict[str, Any], environ: Mapping[str, str]) -> None:
     # An empty text means no customers table. It must not count as not set.
     if (path := environ.get("CHURN_CUSTOMERS_FILE")) is not None:
         data["customers"] = path
-    if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and "synthetic" in data:
+    shop = data.get("synthetic")
+    if (count := environ.get("CHURN_SYNTHETIC_CUSTOMERS")) and isinstance(shop, dict):
         # Any other text is left to the check of the settings, whose message names the key.
-        data["synthetic"]["customers"] = int(count) if count.isdigit() else count
+        shop["customers"] = int(count) if count.isdecimal() else count
 
 
 def secrets_of(table: dict[str, Any], profile: str, environ: Mapping[str, str]) -> dict[str, Any]:

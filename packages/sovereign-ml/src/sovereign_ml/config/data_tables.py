@@ -217,12 +217,15 @@ class DataSettings(ConfigTable):
     @classmethod
     def _events_follow(cls, content: Any) -> Any:
         """Give each event table what it does not say itself of ``reader`` and ``checks``."""
-        tables = content.get("events")
+        tables, shared = content.get("events"), ("reader", "checks")
+        # What is no table is left to the check of its own key, whose message names it.
         if not isinstance(tables, dict) or not all(isinstance(t, dict) for t in tables.values()):
             return content
+        inner = [t.get(key, {}) for t in (content, *tables.values()) for key in shared]
+        if not all(isinstance(table, dict) for table in inner):
+            return content
         events = {
-            name: table
-            | {key: content.get(key, {}) | table.get(key, {}) for key in ("reader", "checks")}
+            name: table | {key: content.get(key, {}) | table.get(key, {}) for key in shared}
             for name, table in tables.items()
         }
         return content | {"events": events}

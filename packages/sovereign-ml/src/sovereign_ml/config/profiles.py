@@ -48,8 +48,9 @@ def required(secret: SecretStr | None, field: str) -> str:
 class ConfigTable(BaseModel):
     """A table of config.toml: frozen, and closed to unknown keys."""
 
-    # A misspelt key would otherwise keep its default without a word.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A misspelt key would otherwise keep its default without a word. No figure is above a limit of
+    # inf, so a gate with such a limit would refuse nothing.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Storage(ConfigTable):

@@ -21,6 +21,19 @@ Start = Literal[
 ]
 
 
+def back(now: datetime, period: str) -> datetime:
+    """Return ``now`` less an ISO 8601 period. A missing day of a month becomes its last day."""
+    match = PERIOD.fullmatch(period)
+    if match is None:
+        raise ValueError(f"{period!r} is no ISO 8601 period such as P24M")
+    years, months, weeks, days = (int(part or 0) for part in match.groups())
+    # Months first, then days: P1M before 31 March is the last day of February.
+    index = now.year * 12 + now.month - 1 - years * 12 - months
+    year, month = index // 12, index % 12 + 1
+    day = min(now.day, calendar.monthrange(year, month)[1])
+    return now.replace(year=year, month=month, day=day) - timedelta(weeks=weeks, days=days)
+
+
 class RetentionPeriod(ConfigTable):
     """An ISO 8601 period of years, months, weeks and days, such as P24M, with its start event."""
 
@@ -32,6 +45,10 @@ class RetentionPeriod(ConfigTable):
     def _is_a_period(cls, value: str) -> str:
         if not PERIOD.fullmatch(value):
             raise ValueError("write an ISO 8601 period such as P24M, P90D or P2Y6M")
+        try:
+            back(datetime(2000, 1, 1), value)
+        except (ValueError, OverflowError):
+            raise ValueError("this period begins before the year 1: write a shorter one") from None
         return value
 
     def before(self, now: datetime) -> datetime:
@@ -76,19 +93,6 @@ class RetentionSettings(ConfigTable):
                 f"start can only be '{default.start}' here: nothing else is stored to count from"
             )
         return rule
-
-
-def back(now: datetime, period: str) -> datetime:
-    """Return ``now`` less an ISO 8601 period. A missing day of a month becomes its last day."""
-    match = PERIOD.fullmatch(period)
-    if match is None:
-        raise ValueError(f"{period!r} is no ISO 8601 period such as P24M")
-    years, months, weeks, days = (int(part or 0) for part in match.groups())
-    # Months first, then days: P1M before 31 March is the last day of February.
-    index = now.year * 12 + now.month - 1 - years * 12 - months
-    year, month = index // 12, index % 12 + 1
-    day = min(now.day, calendar.monthrange(year, month)[1])
-    return now.replace(year=year, month=month, day=day) - timedelta(weeks=weeks, days=days)
 
 
 def shorter_than_log_minimum(policy: RetentionSettings, now: datetime) -> bool:

@@ -310,7 +310,7 @@ def load(
     root = (root or Path(environ.get("CHURN_ROOT", "."))).resolve()
     table = config_file.read(root / "config.toml")
     profiles = table.pop("profile", {})
-    name = profile or environ.get("CHURN_PROFILE", "local")
+    name = profile or environ.get("CHURN_PROFILE") or "local"
     if name not in profiles:
         raise Misuse(
             f"Unknown profile '{name}': config.toml defines "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Check", "run"]
 
 ROW = "row_"
+COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
+"""Arguments of an expectation that name its columns."""
 GRAMMAR, CHARTS = "rfc3987_syntax", "altair"
 
 
@@ -56,7 +59,11 @@ if CHARTS not in sys.modules and find_spec(CHARTS):
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation and its result: how many rows failed, and their positions in the table."""
+    """One expectation and its result: how many rows failed, and their positions in the table.
+
+    ``column`` has the names of several columns where it is about more than one, and is empty where
+    it is about the table.
+    """
 
     expectation: str
     column: str
@@ -67,7 +74,7 @@ class Check:
     @property
     def name(self) -> str:
         """Return the expectation and its column, as rejected rows name it."""
-        return f"{self.expectation}({self.column})"
+        return f"{self.expectation}({self.column})" if self.column else self.expectation
 
 
 def run(
@@ -126,13 +133,20 @@ def _prepared(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
     return frame
 
 
+def _columns_of(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the columns that an expectation names, none for one about the table."""
+    for key in COLUMN_KEYS:
+        named = settings.get(key) or ()
+        yield from [named] if isinstance(named, str) else map(str, named)
+
+
 def _check(entry: Any) -> Check:
     settings = entry.expectation_config.kwargs
-    limits = {k: v for k, v in settings.items() if k not in ("column", "batch_id")}
+    limits = {k: v for k, v in settings.items() if k not in (*COLUMN_KEYS, "batch_id")}
     rows = tuple(int(index[ROW]) for index in entry.result.get("unexpected_index_list") or ())
     return Check(
         expectation=str(entry.expectation_config.type),
-        column=str(settings["column"]),
+        column=", ".join(_columns_of(settings)),
         wanted=", ".join(
             f"{k.replace('_value', '')} {v}" for k, v in limits.items() if v is not None
         ),

@@ -232,6 +232,7 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path)
 
 def short(error: Exception) -> str:
     """Return DuckDB's message in one line: the error and its proposals, without the query."""
-    lines = [" ".join(line.split()) for line in str(error).strip().splitlines()]
+    text = str(error).strip() or type(error).__name__
+    lines = [" ".join(line.split()) for line in text.splitlines()]
     useful = [line for line in lines[1:3] if line and not line.startswith(("LINE ", "^"))]
     return " ".join([lines[0], *useful])

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.config.profiles import SCHEME
@@ -184,15 +183,17 @@ def download(storage: ObjectStorage, address: str, folder: Path) -> Path:
 
 def split(address: str) -> tuple[str, str]:
     """Split ``s3://bucket/a/b`` into ``bucket`` and ``a/b``. Raises Misuse if one is missing."""
-    parts = urlsplit(address)
-    if not parts.netloc or not parts.path.strip("/"):
+    # Not as a web address: in the key of an object, # and ? are characters like any other.
+    bucket, _, key = address.removeprefix(SCHEME).partition("/")
+    if not address.startswith(SCHEME) or not bucket or not key.strip("/"):
         raise Misuse(f"{address} names no object: write {SCHEME}bucket/path/to/file.csv.")
-    return parts.netloc, parts.path.lstrip("/")
+    return bucket, key.lstrip("/")
 
 
 def code(error: Any) -> str:
-    """Return the storage's own code for an error."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+    """Return the storage's own code for an error, empty where it did not answer."""
+    # A time-out has a response too, which is None.
+    return str((getattr(error, "response", None) or {}).get("Error", {}).get("Code", ""))
 
 
 @contextmanager
@@ -211,9 +212,11 @@ def one_line(storage: ObjectStorage) -> Iterator[None]:
 
 def reason_of(error: Exception) -> str:
     """Return the error and the advice for it, in one line."""
-    text = str(error).strip().splitlines()[0].rstrip(".")
+    # A time-out of asyncio, as in DVC's client, has no text.
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = lines[0].rstrip(".")
     if "credentials" in text.lower() and "locate" in text.lower():
         return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     text = ERRNO.sub("", text)
-    key = code(error) if hasattr(error, "response") else text.partition(":")[0]
+    key = code(error) or text.partition(":")[0]
     return f"{key}, {ADVICE[key]}" if key in ADVICE else text

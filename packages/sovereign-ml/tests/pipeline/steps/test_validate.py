@@ -23,6 +23,7 @@ from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.pipeline import file_validation
 from sovereign_ml.pipeline.file_validation import JudgedFile, judge_file
 from sovereign_ml.pipeline.great_expectations import Check
+from sovereign_ml.pipeline.validation_report import report
 from sovereign_ml.project import Column
 from sovereign_ml.storage.artifacts import read_json, summarise
 
@@ -352,6 +353,28 @@ def test_an_expectation_that_needs_all_rows_gets_them(
     judged = _judged(tmp_path, [7.0, 50.0, 7.0], expectation)
     assert getattr(judged, failed)
     assert judged.problem("table", 0.5)
+
+
+def test_an_expectation_about_the_table_or_several_columns_counts_too(tmp_path: Path) -> None:
+    values = {"value": [1.0, 2.0, 2.0], "other": [1.0, 1.0, 3.0]}
+    source, columns = tmp_path / "table.parquet", (*VALUE, Column("other", "float", "feature"))
+    pq.write_table(pa.table(values), source)
+    expectations = [
+        gxe.ExpectTableRowCountToBeBetween(min_value=10),
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=["value", "other"]),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A="value", column_B="other", or_equal=True
+        ),
+    ]
+    (tmp_path / "out").mkdir()
+    suite = gx.ExpectationSuite(name="table", expectations=expectations)
+    judged = judge_file(source, suite, columns, tmp_path / "out")
+    assert judged.unmet == ("expect_table_row_count_to_be_between",)
+    assert judged.broken == {"expect_column_pair_values_a_to_be_greater_than_b(value, other)": 1}
+    assert (judged.valid_rows, judged.rejected_rows) == (2, 1)
+    assert "by the whole table" in judged.problem("table", 1.0)
+    page = report("t", {"table": judged.checks}, {"table": judged}, limit=0.1, refused=True)
+    assert ">whole table</th><td>table row count to be between" in page
 
 
 def test_the_columns_of_a_file_keep_their_types(tmp_path: Path) -> None:

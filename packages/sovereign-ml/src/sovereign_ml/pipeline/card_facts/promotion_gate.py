@@ -103,7 +103,7 @@ def against_registered(card: Card, version: str, settings: Settings) -> list[str
                 bundle_store.fetch(settings.tracking, version, Path(folder) / "bundle")
             )
         except (Refused, Misuse, OSError, ValueError) as error:
-            return [str(error).splitlines()[0]]
+            return [str(error).splitlines()[0] if str(error) else type(error).__name__]
         lines = [f"Version {version}: {line}." for line in other_model(bundle, card)]
         if bundle.card.get("content_hash") != card.content_hash:
             lines.append(f"The bundle of version {version} holds another card. {AGAIN}")

@@ -25,9 +25,14 @@ NAMES = {
     "withdrawn_at": "withdraw|revoked|widerruf|retrait|ingetrokken",
     "erased_at": "erased|erasure|geloscht|geloescht|loschung|deleted|efface",
     "birth_year": "birth|geburt|naissance|nacimiento|nascita|geboorte",
-    "country": "country|land|pays|pais|paese",
+    # A landing page and a birthplace have such a word in their names too.
+    "country": "country|land(code|kz|name)?$|pays|pais|paese",
 }
 MARKETING = re.compile(r"newsletter|marketing|optin|subscribe|werbung")
+ABOUT_OTHERS = re.compile(
+    MARKETING.pattern + r"|e?mail|sms|phone|cookie|version|text|source|channel|type|(id|nr|by)$"
+)
+"""Names of a consent column that may be about something else than a yes to this processing."""
 NEGATED = re.compile(
     r"withdraw|revo[ck]|widerruf|retir|retrait|ingetrokken|refus|denied|declin|verweiger|abgelehnt|"
     r"missing|fehlt|"
@@ -83,7 +88,8 @@ def people_decisions(
         others = [c for c in filled if key == "objected_at" and REFUSALS.search(plain(c.name))]
         barred = [c for c in filled if set(states[c.name]) & set(BARRED_WORDS.get(key, ()))]
         if named:
-            decisions.append(_plain(connection, key, named[0]))
+            more = [c.name for c in (*named[1:], *others, *barred) if c is not named[0]]
+            decisions.append(_plain(connection, key, named[0], list(dict.fromkeys(more))))
         elif others or barred:
             decisions.append(_refusal(connection, key, others, barred))
         else:
@@ -161,19 +167,12 @@ def _consent(
     It is a question unless a column of that name has yes and no.
     """
     plainly = [c for c in named if not NEGATED.search(plain(c.name))]
+    # Several consents are about several things, and the first one may be about letters alone.
+    plainly.sort(key=lambda c: (ABOUT_OTHERS.search(plain(c.name)) is not None, len(c.name)))
+    if plainly and (len(plainly) > 1 or ABOUT_OTHERS.search(plain(plainly[0].name))):
+        return _which_consent(connection, plainly, states)
     if not plainly:
-        maybe = [c for c in filled if c in named or ALLOWED.search(plain(c.name))]
-        if not maybe:
-            columns = {column.name: column for column in filled}
-            return ProposedSetting(TABLE, "consent", "", _nothing("consent", columns))
-        why = (f"{', '.join(c.name for c in maybe)}: is this the consent to this processing?",)
-        nobody = Candidate("", "it is not: name the lawful basis")
-        listed = [_says(c, states[c.name], refusal=c in named) for c in maybe]
-        granting = [candidate for candidate in listed if candidate.value]
-        if not granting:
-            why = (f"{', '.join(c.name for c in maybe)} names nobody who consented",)
-            return ProposedSetting(TABLE, "consent", "", why)
-        return ProposedSetting(TABLE, "consent", None, why, [*granting, nobody])
+        return _unclear_consent(named, filled, states)
     column, words = plainly[0], states[plainly[0].name]
     candidate = _says(column, words, refusal=False)
     # A third word may mean anything, so then a person decides.
@@ -187,6 +186,49 @@ def _consent(
         return ProposedSetting(TABLE, "consent", None, (f"{column.name} holds dates",), [dated])
     why = (f"{column.name} has values that are neither yes nor no",)
     return ProposedSetting(TABLE, "consent", None, why, [candidate] if candidate.value else [])
+
+
+def _unclear_consent(
+    named: Sequence[ColumnValues],
+    filled: Sequence[ColumnValues],
+    states: Mapping[str, Mapping[str, int]],
+) -> ProposedSetting:
+    """Return the decision where no column is plainly a consent, but some may refuse or allow."""
+    maybe = [c for c in filled if c in named or ALLOWED.search(plain(c.name))]
+    if not maybe:
+        columns = {column.name: column for column in filled}
+        return ProposedSetting(TABLE, "consent", "", _nothing("consent", columns))
+    why = (f"{', '.join(c.name for c in maybe)}: is this the consent to this processing?",)
+    nobody = Candidate("", "it is not: name the lawful basis")
+    listed = [_says(c, states[c.name], refusal=c in named) for c in maybe]
+    granting = [candidate for candidate in listed if candidate.value]
+    if not granting:
+        why = (f"{', '.join(c.name for c in maybe)} names nobody who consented",)
+        return ProposedSetting(TABLE, "consent", "", why)
+    return ProposedSetting(TABLE, "consent", None, why, [*granting, nobody])
+
+
+def _which_consent(
+    connection: duckdb.DuckDBPyConnection,
+    columns: Sequence[ColumnValues],
+    states: Mapping[str, Mapping[str, int]],
+) -> ProposedSetting:
+    """Return the question which of ``columns`` is the consent to this processing, if any is."""
+    candidates = []
+    for column in columns:
+        candidate = _says(column, states[column.name], refusal=False)
+        if not candidate.value:
+            reading = read_times(connection, "source_customers", column)
+            if reading is None or reading.readable <= 0.9:
+                continue
+            candidate = Candidate(
+                f"{column.sql} IS NOT NULL", f"{column.name}: a date is a consent, and none is none"
+            )
+        candidates.append(candidate)
+    names = ", ".join(column.name for column in columns)
+    candidates.append(Candidate("", "none of them is: name the lawful basis"))
+    why = (f"{names}: which of them is the consent to this processing, and not to letters alone?",)
+    return ProposedSetting(TABLE, "consent", None, why, candidates)
 
 
 def _says(column: ColumnValues, words: Mapping[str, int], *, refusal: bool) -> Candidate:
@@ -241,7 +283,7 @@ def _marked(connection: duckdb.DuckDBPyConnection, column: ColumnValues) -> str:
 
 
 def _plain(
-    connection: duckdb.DuckDBPyConnection, key: str, column: ColumnValues
+    connection: duckdb.DuckDBPyConnection, key: str, column: ColumnValues, more: Sequence[str]
 ) -> ProposedSetting:
     value = column.sql
     if key == "birth_year" and not (column.is_numeric and not column.point):
@@ -250,6 +292,10 @@ def _plain(
     why = [f"{column.name}: filled in {column.filled:,} of {column.rows:,} rows"]
     if key in FLAGS:
         value = _marked(connection, column)
+        # Whoever is marked there alone would be processed, so nobody may overlook the column.
+        if more:
+            listed = ", ".join(more)
+            why.append(f"{listed} may bar people too: if so, join them, as in coalesce(a, b)")
     return ProposedSetting(TABLE, key, value, why)
 
 
