@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from sovereign_ml.card.build import CardError
-from sovereign_ml.cli import card, servers
+from sovereign_ml.cli import card, console, servers
+from sovereign_ml.cli.watch import monitor
 from sovereign_ml.errors import Misuse
+from sovereign_ml.project import STANDARD_STEPS
 from sovereign_ml.registry import signatures
 from sovereign_ml.servers import doctor
 from sovereign_ml.servers.health_checks import Trouble
@@ -49,3 +51,20 @@ def test_a_card_that_cannot_be_read_is_named_and_declares_nobody(tmp_path: Path)
     path.write_text("[hosting\n")
     law, advice = doctor._jurisdiction("db.unknown-owner.eu", path)
     assert law == "SELF_DECLARED" and advice.startswith("model_card.toml cannot be read")
+
+
+@pytest.mark.parametrize("text", ["rows of [shop]", "read [/data/in.csv]", "[bold]", "a\\[b]"])
+def test_square_brackets_are_printed_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(console, "out", console.Console(highlight=False, width=400))
+    with console.working(STANDARD_STEPS[0]) as done:
+        done({"seconds": 1.0, "headline": text})
+    state = SimpleNamespace(status="ok", name="groups", found=text)
+    report = SimpleNamespace(
+        states=[state], model_version="3", day="2026-06-30", status="ok", alarms=[]
+    )
+    monitor._print(report, Path(text, "monitor.html"))  # type: ignore[arg-type]
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"  {text}") and second.endswith(f" {text}")
+    assert third.endswith(f"Page: {text}/monitor.html")
