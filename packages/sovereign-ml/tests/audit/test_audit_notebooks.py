@@ -408,7 +408,7 @@ WORDS = b'password = "' + b"a1b2c3d4e5" + b'"\n'
 UNREAD = {
     "a wheel": write_wheel,
     "an image": b"\x89PNG\r\n\0" + WORDS,
-    "UTF-16": (WORDS * 9).decode().encode("utf-16"),
+    "UTF-16 without its mark": (WORDS * 9).decode().encode("utf-16-le"),
     "a large table": WORDS * 100_000,
 }
 

@@ -318,3 +318,13 @@ def test_a_clock_that_does_not_fit_what_is_on_record_deletes_nothing(
 def test_without_anything_on_record_no_clock_is_refused(tmp_path: Path) -> None:
     stores = SimpleNamespace(log=LogLocation("sqlite:///", ""), root=tmp_path)
     retention.refuse_wrong_clock(stores, NOW)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", ["[]", "7", '{"cells": 7}', '{"cells": ["text", null]}', "{"])
+def test_a_file_that_is_no_notebook_ends_no_plan(tmp_path: Path, content: str) -> None:
+    from sovereign_ml.data_subjects.retention_local import NotebookOutputs
+
+    (tmp_path / "odd.ipynb").write_text(content)
+    rule = RetentionPeriod(period="P1M", start="written")
+    keeper = NotebookOutputs("notebooks", rule, tmp_path, tmp_path)
+    assert keeper.due(datetime.now(UTC) + timedelta(days=40)) == []

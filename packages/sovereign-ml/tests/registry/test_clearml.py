@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -23,7 +24,8 @@ from sovereign_ml.data_subjects import retention
 from sovereign_ml.data_subjects.retention_servers import CopiedRuns
 from sovereign_ml.data_subjects.stores.clearml_tasks import CopiedTasks
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.registry import clearml
+from sovereign_ml.registry import clearml, clearml_client
+from sovereign_ml.registry.clearml_client import MARK
 from sovereign_ml.registry.mlflow import training_run
 from sovereign_ml.supply_chain import client_environment
 
@@ -245,3 +247,31 @@ def test_the_command_says_which_runs_it_wants(project: Path) -> None:
         done = churn(project, "clearml", "push", *words)
         assert done.returncode == 2
         assert "--run ID for one, or --all" in done.stderr
+
+
+def test_a_deletion_hides_no_copy_of_a_later_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = {
+        f"t{number}": ("created" if number == 0 else "completed", f"{MARK}r{number}")
+        for number in range(5)
+    }
+
+    def page_of(page: int, page_size: int, **_: Any) -> list[Any]:
+        tasks = list(stored.items())[page * page_size : (page + 1) * page_size]
+        rows = [{"id": task, "status": status, "tags": [tag]} for task, (status, tag) in tasks]
+        return [SimpleNamespace(data=SimpleNamespace(to_dict=lambda row=row: row)) for row in rows]
+
+    def delete_many(ids: list[str], **_: Any) -> None:
+        for task in ids:
+            del stored[task]
+
+    written: list[str] = []
+    project = SimpleNamespace(id="p", name="acme-churn")
+    api = SimpleNamespace(
+        projects=SimpleNamespace(get_all=lambda **_: [project]),
+        tasks=SimpleNamespace(get_all=page_of, delete_many=delete_many),
+    )
+    monkeypatch.setattr(clearml_client, "PAGE", 2)
+    monkeypatch.setattr(clearml_client, "_write", lambda *words: written.append(words[-1]["id"]))
+    runs = [{"id": f"r{number}"} for number in range(5)]
+    counts = clearml_client.push(api, {"project": "acme-churn", "runs": runs})
+    assert written == ["r0"] and counts == {"written": 1, "there": 4}

@@ -364,6 +364,12 @@ def test_a_clone_of_the_template_says_how_far_behind(
     assert any(f"{commits} commits behind" in line for line in seen(old)) is stale
     assert any(finding.check == "template" for finding in old) is stale
     assert overview(root, TODAY, template).template == f"v1, {commits} behind"
+    commit(template)
+    newer = git(template, "rev-parse", "HEAD")
+    git(template, "reset", "--quiet", "--hard", "HEAD~1")
+    write(".cruft.json", json.dumps({"commit": newer}))(root)
+    behind = seen(examine(root, DAY, template=template))
+    assert any("the clone of the template is older" in line for line in behind), behind
     write(".cruft.json", json.dumps({"commit": "cd" * 20}))(root)
     unknown = seen(examine(root, TODAY, template=template))
     assert any(line.startswith("template: cannot be judged") for line in unknown), unknown
@@ -382,6 +388,19 @@ def test_a_signer_who_does_nothing_for_a_year_is_named(root: Path) -> None:
     lines = seen(examine(root, DAY + timedelta(days=400)))
     idle = [line.split()[1] for line in lines if "may sign" in line]
     assert idle == ["bob@acme.example", "b@acme.example", "c@acme.example"]
+
+
+def test_the_work_of_somebody_with_a_longer_address_is_not_that_of_the_signer(root: Path) -> None:
+    keys = (root / "governance/allowed_signers").read_text()
+    shutil.rmtree(root / ".git")
+    git(root.parent, "init", "--quiet", str(root))
+    (root / "governance/allowed_signers").write_text(f"{keys}ann@acme.example ssh-ed25519 AAAB\n")
+    commit(root)
+    joann, day = "--author=Joann <joann@acme.example>", DAY + timedelta(days=380)
+    git(root, "commit", "--quiet", "--allow-empty", "--message", "Hers", joann, day=day)
+    commit(root, day)
+    lines = seen(examine(root, DAY + timedelta(days=400)))
+    assert [line.split()[1] for line in lines if "may sign" in line] == ["ann@acme.example"], lines
 
 
 def test_many_projects_make_one_table_and_a_bad_one_says_why(root: Path, tmp_path: Path) -> None:

@@ -298,11 +298,14 @@ def _texts(root: Path, exclude: Iterable[str]) -> Iterator[tuple[str, str | None
 
 def decoded(content: bytes) -> str | None:
     """Return the text of a file without its byte order mark, None if it is binary."""
-    # In UTF-16, as PowerShell writes it, every second byte may be zero, as in a binary file.
+    # A mark of UTF-8 would hide the key at the start of the first line.
+    if b"\0" not in content[:_HEAD]:
+        return content.decode("utf-8-sig", "replace")
+    # In UTF-16, as PowerShell writes it, every second byte may be zero. Without a zero its mark
+    # proves nothing, and text behind it would become other letters.
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", "replace")
-    # A mark of UTF-8 would hide the key at the start of the first line.
-    return None if b"\0" in content[:_HEAD] else content.decode("utf-8-sig", "replace")
+    return None
 
 
 def _listed(root: Path) -> list[str]:

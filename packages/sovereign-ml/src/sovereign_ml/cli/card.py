@@ -205,6 +205,7 @@ def promote(
     """Make a version production, if rules and evidence allow it."""
     from sovereign_ml.card import promotion
     from sovereign_ml.card.approval import rejections
+    from sovereign_ml.card.build import CardError
     from sovereign_ml.pipeline.card_facts.promotion_gate import evidence_against
     from sovereign_ml.project import load_project
     from sovereign_ml.registry.aliases import MlflowRegistry
@@ -215,7 +216,10 @@ def promote(
     registry = MlflowRegistry(settings.tracking)
     if back:
         # The version before was approved once, so only a later rejection can speak against it.
-        rejected = rejections(decisions(settings.root))
+        try:
+            rejected = rejections(decisions(settings.root))
+        except CardError as error:
+            raise Misuse(str(error)) from None
         decision = promotion.rollback(registry, by=person, why=why, at=now(), rejected=rejected)
         _announce(decision, settings.project.name)
         return

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sovereign_ml.config.settings import Settings
@@ -49,7 +50,9 @@ def working(step: Step) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield lines.append
     # After the spinner is gone, which would overwrite the line.
     for line in lines:
-        out.print(f"[green]{number} {verb:<9}[/] {line['seconds']:>6.1f} s  {line['headline']}")
+        # A headline, a title or a path may hold square brackets, which are markup for Rich.
+        headline = escape(line["headline"])
+        out.print(f"[green]{number} {verb:<9}[/] {line['seconds']:>6.1f} s  {headline}")
 
 
 def warn_placeholders(profile: str, project: ProjectSettings) -> None:
@@ -64,17 +67,19 @@ def table(settings: Settings, steps: Sequence[Step], since: float) -> None:
     out.print()
     if out.is_terminal:
         grid = Table(
-            title=f"{settings.project.title} ({settings.profile_name})", title_justify="left"
+            title=escape(f"{settings.project.title} ({settings.profile_name})"),
+            title_justify="left",
         )
         for name, justify in HEAD.items():
             grid.add_column(name, justify=justify, overflow="fold")
         for row in rows:
-            grid.add_row(*row)
+            grid.add_row(*map(escape, row))
         out.print(grid)
     else:
         for step, seconds, rows_in, rows_out, result in (tuple(HEAD), *rows):
-            out.print(f"{step:<11} {seconds:>9} {rows_in:>10} {rows_out:>10}  {result}")
-    out.print(f"Done in {time.time() - since:.1f} s. Model card: {settings.paths.card}/card.html")
+            out.print(f"{step:<11} {seconds:>9} {rows_in:>10} {rows_out:>10}  {escape(result)}")
+    card = escape(f"{settings.paths.card}/card.html")
+    out.print(f"Done in {time.time() - since:.1f} s. Model card: {card}")
     out.print(
         "Next: git add -A && git commit; make serve (the service), make ui (MLflow), "
         "make check (open questions)"
@@ -99,5 +104,6 @@ def pipeline_result(title: str, steps: Sequence[Step], artifacts: Mapping[str, P
     """Print one line for each step of a pipeline run, and where its artifacts are."""
     for step in steps:
         summary = flow.summary(artifacts[step.writes])
-        out.print(f"[green]{step.number} {step.verb:<9}[/] {summary['headline']}")
-    out.print(f"Pipeline of {title} done. Artifacts: {artifacts['raw'].parent.parent}")
+        out.print(f"[green]{step.number} {step.verb:<9}[/] {escape(summary['headline'])}")
+    folder = artifacts["raw"].parent.parent
+    out.print(escape(f"Pipeline of {title} done. Artifacts: {folder}"))

@@ -257,7 +257,9 @@ def _write_manifest(root: Path, name: Path, manifest: dict[str, Any]) -> None:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(manifest, sort_keys=False), encoding="utf-8")
-    typer.echo(f"Wrote {path.relative_to(root)}: kubectl apply -f it")
+    # An --output elsewhere is named as it is.
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    typer.echo(f"Wrote {shown}: kubectl apply -f it")
 
 
 # Hidden: Katib's experiment calls it, never a person.

@@ -142,7 +142,7 @@ class NotebookOutputs(Keeping):
         for item in due:
             notebook = json.loads(self._path(item).read_text(encoding="utf-8"))
             for cell in notebook["cells"]:
-                if "outputs" in cell:
+                if isinstance(cell, dict) and "outputs" in cell:
                     cell.update(outputs=[], execution_count=None)
             # Jupyter writes this indent too, so git shows the outputs as the only change.
             write_durably(
@@ -254,6 +254,7 @@ def _stamp(moment: datetime) -> str:
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        yield from json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (ValueError, KeyError):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        yield from (cell for cell in cells if isinstance(cell, dict))
+    except (ValueError, KeyError, TypeError):
         return

@@ -70,7 +70,8 @@ def push(api: Any, job: dict[str, Any]) -> dict[str, int]:
         api.projects.create(name=job["project"], description="Runs of MLflow.").id
     ]
     complete = set()
-    for task, run, status, _ in twins(api, job["project"]):
+    # All pages first: a task that is deleted would move one of the next page out of sight.
+    for task, run, status, _ in list(twins(api, job["project"])):
         if status in FINAL:
             complete.add(run)
         else:

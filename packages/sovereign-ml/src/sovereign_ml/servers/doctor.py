@@ -189,7 +189,8 @@ def _connect(host: str, scheme: str, port: int | None) -> list[str]:
     port = port or (SECURE | PLAIN).get(scheme, 443)
     try:
         connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
-    except socket.gaierror:
+    # A name with an empty or too long part has no form in which it could be asked for.
+    except (socket.gaierror, UnicodeError):
         raise Trouble(
             f"{host} does not resolve", "correct the name, or ask who runs the DNS"
         ) from None
@@ -238,7 +239,10 @@ def _jurisdiction(host: str, card: Path) -> tuple[Jurisdiction, str]:
         return provider.jurisdiction, f"{provider.provider} is under US law: choose another one"
     if provider.jurisdiction is not Jurisdiction.SELF_DECLARED:
         return provider.jurisdiction, ""
-    answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    try:
+        answers = tomllib.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    except ValueError as error:
+        return provider.jurisdiction, f"{card.name} cannot be read ({error}): correct it"
     owner = declaration_for(host, declarations(answers))
     if owner is None or not owner.complete:
         return provider.jurisdiction, (

@@ -181,6 +181,10 @@ def _template(state: ProjectState) -> Findings:
     behind = ""
     if state.template:
         count = git.ask(state.template, "rev-list", "--count", f"{commit}..HEAD")
+        if git.ask(state.template, "rev-list", "--count", f"HEAD..{commit}") != "0":
+            raise Refused(
+                "the clone of the template is older than the project, or on another branch"
+            )
         # Without new commits, even an old template is the newest one.
         if count == "0":
             return
@@ -288,7 +292,9 @@ def _signing(state: ProjectState) -> Findings:
     text = (state.root / signatures.SIGNERS).read_text(encoding="utf-8")
     for principal in _principals(text):
         added = state.last_commit("-S", principal, "--", str(signatures.SIGNERS))
-        worked = state.last_commit("--fixed-strings", "-i", f"--author={principal}")
+        # Ann's address is the end of Joann's.
+        author = f"<{principal}>" if "@" in principal else principal
+        worked = state.last_commit("--fixed-strings", "-i", f"--author={author}")
         # A new key counts like a commit: its owner may just have started.
         newest = max((day for day in (added, worked) if day), default=None)
         if newest is None:

@@ -244,13 +244,17 @@ def _day(text: str, option: str) -> datetime:
 
 
 def _print(report: MonitorReport, place: Path) -> None:
+    from rich.markup import escape
+
     from sovereign_ml.cli import console
 
     tones = {"ok": "green", "watch": "yellow", "alarm": "red", "not measured": "dim"}
     for state in report.states:
         tone = tones[state.status]
-        console.out.print(f"[{tone}]{state.status:<12}[/] {state.name:<30} {state.found}")
+        # A group or a category may hold square brackets, which are markup for Rich.
+        text = escape(f"{state.name:<30} {state.found}")
+        console.out.print(f"[{tone}]{state.status:<12}[/] {text}")
     console.out.print(
         f"Version {report.model_version} on {report.day}: {report.status}. {len(report.alarms)} "
-        f"unanswered alarms. Page: {place}"
+        f"unanswered alarms. Page: {escape(str(place))}"
     )

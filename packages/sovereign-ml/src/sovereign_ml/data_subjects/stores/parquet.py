@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, partial
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 FEW = 1_000_000
 """Rows that are removed by their positions. For more of them the file is written again."""
 
+HOLDS_TEXT = re.compile("VARCHAR|BLOB|JSON")
+"""DuckDB's types that may hold text, such as ``STRUCT(id VARCHAR)[]``."""
+
 
 class ParquetRows:
     """Parquet files as a :class:`~sovereign_ml.data_subjects.stores.formats.Format`.
 
-    A pseudonym in any text column makes a row the person's.
+    A pseudonym in any text column makes a row the person's, and one inside of a list, a structure
+    or bytes.
     """
 
     def reads(self, head: bytes) -> bool:
@@ -109,10 +114,18 @@ class ParquetRows:
 
     def _theirs(self, path: Path, people: People) -> str:
         some = ", ".join(_text(name) for name in people)
-        return (
-            " OR ".join(f"{_name(column)} IN ({some})" for column in self.text_columns(path))
-            or "false"
-        )
+        kinds = db.types_of(self._connection, f"SELECT * FROM {_table(path)}")  # noqa: S608
+        conditions = [
+            f"{_name(column)} IN ({some})" for column, kind in kinds.items() if kind == "VARCHAR"
+        ]
+        # A list or a structure holds a pseudonym inside, and some writers store text as bytes.
+        conditions += [
+            f"contains(CAST({_name(column)} AS VARCHAR), {_text(name)})"
+            for column, kind in kinds.items()
+            if kind != "VARCHAR" and HOLDS_TEXT.search(kind)
+            for name in people
+        ]
+        return " OR ".join(conditions) or "false"
 
 
 def older(column: str, before: datetime) -> str:
