@@ -77,7 +77,7 @@ def template_state():
     commit = git("rev-parse", "HEAD", folder=folder).stdout.strip()
     if not address or not commit:
         return None
-    return {"template": re.sub(r"^(?!ssh)(\w+://)[^/@]+@", r"\1", address), "commit": commit}
+    return {"template": re.sub(r"^(?!ssh)(\w+://)[^/]*@", r"\1", address), "commit": commit}
 
 
 def write_cruft_state():

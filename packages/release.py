@@ -216,8 +216,13 @@ def release(version: str) -> None:
 
     Raises Misuse for a version that is none, or that is older than the present one.
     """
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        raise Misuse(f"{version!r} is no version: write three numbers, as in 2026.11.0.")
+    # A zero in front would be in the changelogs and not in the name of the wheel.
+    number = r"(?:0|[1-9][0-9]*)"
+    if not re.fullmatch(rf"{number}\.{number}\.{number}", version):
+        raise Misuse(
+            f"{version!r} is no version: write three numbers without zeros in front, as in "
+            "2026.11.0."
+        )
     new, present = (tuple(map(int, v.split("."))) for v in (version, current_version()))
     if new < present:
         raise Misuse(f"{version} is older than {current_version()}, the version of the source.")

@@ -280,6 +280,7 @@ def test_a_release_sets_version_wheel_locks_and_changelogs(repo: Repository) -> 
         ("2026.10.9", "2026.10.9 is older than 2026.11.0"),
         ("next", "'next' is no version"),
         ("2026.12", "'2026.12' is no version"),
+        ("2027.01.0", "'2027.01.0' is no version"),
         ("", "'' is no version"),
     ],
 )

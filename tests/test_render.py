@@ -174,6 +174,25 @@ def test_from_a_zip_programs_can_start_and_no_forge_means_no_ci_file(tmp_path: P
     assert not (root / ".cruft.json").exists(), "a zip does not know its commit"
 
 
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("https://ada:p@ss@forge.example/t.git", "https://forge.example/t.git"),
+        ("https://token@forge.example/t.git", "https://forge.example/t.git"),
+        ("https://forge.example/t@v1.git", "https://forge.example/t@v1.git"),
+        ("ssh://git@forge.example/t.git", "ssh://git@forge.example/t.git"),
+        ("git@forge.example:t.git", "git@forge.example:t.git"),
+    ],
+)
+def test_no_part_of_a_password_stays_in_the_address_of_the_template(
+    address: str, kept: str
+) -> None:
+    """The pattern is read from the hook, which only cookiecutter can run as a whole."""
+    hook = (ROOT / "hooks/post_gen_project.py").read_text(encoding="utf-8")
+    (call,) = re.findall(r're\.sub\(r"([^"]+)", r"([^"]+)", address\)', hook)
+    assert re.sub(*call, address) == kept
+
+
 def _content(path: Path) -> bytes:
     return b"" if path.is_dir() else path.read_bytes()
 

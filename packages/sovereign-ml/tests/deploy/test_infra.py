@@ -120,6 +120,28 @@ def test_an_image_with_the_example_digest_is_refused(copy: Path, which: str) -> 
     assert run(copy / "check-images", *arguments).returncode == 0
 
 
+def test_a_last_line_without_a_line_end_is_looked_at_too(copy: Path) -> None:
+    pin(copy)
+    lines = (copy / "images.env").read_text().splitlines()
+    (copy / "images.env").write_text("\n".join([*lines[:-1], "CHURN_IMAGE=churn:latest"]))
+    refused = run(copy / "check-images")
+    assert refused.returncode == 1
+    assert "CHURN_IMAGE is not pinned by digest" in refused.stderr
+
+
+def test_the_key_of_the_storage_is_kept_as_it_is_whatever_signs_it_has(copy: Path) -> None:
+    secret = 'a$b#c \\n`d` "e"'
+    keys = KEYS | {"AWS_SECRET_ACCESS_KEY": secret}
+    assert run(copy / "make-secrets", **keys).returncode == 0
+    command = f'. {copy}/.env.secrets && printf %s "$AWS_SECRET_ACCESS_KEY"'
+    assert subprocess.check_output(["sh", "-c", command], text=True) == secret
+    (copy / ".env.secrets").unlink()
+    refused = run(copy / "make-secrets", **(KEYS | {"AWS_ACCESS_KEY_ID": "it's"}))
+    assert refused.returncode == 2
+    assert "AWS_ACCESS_KEY_ID has a single quote" in refused.stderr
+    assert not (copy / ".env.secrets").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after", "which", "said"),
     [

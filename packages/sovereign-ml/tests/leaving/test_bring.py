@@ -420,6 +420,25 @@ def test_every_command_but_fetch_asks_no_network_and_finish_believes_only_a_late
     assert json.loads((root / "governance/leaving/report.json").read_text())["state"] == "deleted"
 
 
+@pytest.mark.parametrize("other", ["eu-west-1", "", None])
+def test_an_empty_dump_of_another_region_shows_nothing_about_this_one(
+    tmp_path: Path, other: str | None
+) -> None:
+    now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(seconds=1)
+    account = Account(runs=1)
+    full = open_dump(dumped(account, tmp_path / "full", now - timedelta(hours=1)))
+    progress.note(tmp_path, full, "script", {}, now - timedelta(minutes=30))
+    progress.note_script(tmp_path, now - timedelta(minutes=30))
+    folder = dumped(account.emptied(), tmp_path / "empty", now)
+    about = json.loads((folder / "about.json").read_text())
+    (folder / "about.json").write_text(json.dumps(about | {"region": other}))
+    with pytest.raises(Refused, match="is about eu-central-1"):
+        progress.finished(tmp_path, open_dump(folder), later)
+    (folder / "about.json").write_text(json.dumps(about))
+    progress.finished(tmp_path, open_dump(folder), later)
+    assert progress.read(tmp_path)["state"] == "deleted"
+
+
 def test_every_command_of_the_page_and_its_options_exist() -> None:
     page = next(Path(__file__).parents[4].glob("{{*}}/docs/leave-sagemaker.md"))
     text = page.read_text(encoding="utf-8")

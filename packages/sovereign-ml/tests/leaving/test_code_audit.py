@@ -95,6 +95,9 @@ def test_each_use_in_python_is_found_at_its_line_and_nothing_else() -> None:
         ("Dockerfile", "FROM 123456789012.dkr.ecr.x.amazonaws.com/y\nENV SAGEMAKER_PROGRAM=a.py", {1: ["C16"], 2: ["C15"]}),
         ("config.toml", 'uri = "arn:aws:sagemaker:x:1:mlflow-app/prod"', {1: ["C02", "C21"]}),
         ("feed.py", "a = 1\n\x0c\nb = '\u2028'\nimport boto3", {4: ["C30"]}),
+        # words in a text of a cell that parses, and a line that ends as on an old Macintosh
+        ("text.ipynb", json.dumps({"cells": [{"cell_type": "code", "source": '"""\nimport boto3\n"""'}]}), {}),
+        ("mac.ipynb", json.dumps({"cells": [{"cell_type": "code", "source": "a = 1\rimport boto3"}]}), {1: ["C30"]}),
         ("feed.ipynb", json.dumps({"cells": [{"cell_type": "code", "source": "a\x0c\nimport boto3"}]}), {1: ["C30"]}),
         ("data.csv", "sagemaker", {}),
     ],

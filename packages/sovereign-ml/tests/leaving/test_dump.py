@@ -103,6 +103,20 @@ def test_a_fetch_that_is_killed_at_any_point_is_finished_by_the_next_and_asks_no
     assert questions <= len(account.asked) <= questions + 4 * 3
 
 
+@pytest.mark.usefixtures("keys")
+def test_what_was_deleted_after_it_was_listed_stops_no_fetch_and_is_named(tmp_path: Path) -> None:
+    account = Account(runs=1)
+    account.gone = {"DescribeModelCard"}
+    with sagemaker(account) as address:
+        fetch(tmp_path / "dump", REGION, endpoint=address)
+    lines = (tmp_path / "dump/refused.txt").read_text().splitlines()
+    assert len(lines) == 3
+    assert all(line.endswith(": ResourceNotFound") for line in lines)
+    dump = open_dump(tmp_path / "dump")
+    assert dump.packages()
+    assert any("3 questions were refused" in gap for gap in dump.gaps(datetime.now(UTC)))
+
+
 def test_every_question_and_its_arguments_exist_in_botocore() -> None:
     model = Session().get_service_model("sagemaker")
 

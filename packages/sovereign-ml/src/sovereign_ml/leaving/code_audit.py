@@ -172,7 +172,10 @@ def _notebook(text: str) -> Found | None:
     """Return the uses in the code cells, at the lines of the .ipynb file. Cells share names."""
     try:
         cells = json.loads(text)["cells"]
-        sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+        # Python ends a line at a lone \r too, and its numbers count these lines.
+        sources = [
+            re.sub(r"\r\n?", "\n", "".join(c["source"])) for c in cells if c["cell_type"] == "code"
+        ]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     raw, placed, names, start = text.split("\n"), Found(), dict[str, str](), 0
@@ -182,7 +185,9 @@ def _notebook(text: str) -> Found | None:
         rows = source.split("\n")
         parsed = _python(plain, names)
         shell = [row if re.match(r"\s*[!%]", row) or parsed is None else "" for row in rows]
-        uses = [*(parsed or _imports_by_line(source)), *_lines("\n".join(shell), set())]
+        # A cell that parses and uses nothing may still have the words in a text.
+        uses = _imports_by_line(source) if parsed is None else list(parsed)
+        uses += _lines("\n".join(shell), set())
         for line, rule, code in sorted(uses, key=lambda use: use[0]):
             written = json.dumps(rows[line - 1], ensure_ascii=False)[1:-1]
             at = next((n for n in range(start, len(raw)) if written in raw[n]), start)

@@ -17,7 +17,11 @@ _LISTED = ".listed"
 """Folder for answers that only list names, so that a repeated call asks nothing twice."""
 _IDLE = 20
 """Number of consecutive answers without a record after which the online store is overloaded."""
-_REFUSED = {"AccessDeniedException", "UnknownOperationException", "ValidationException"}
+_REFUSED = {
+    *("AccessDeniedException", "UnknownOperationException", "ValidationException"),
+    # Somebody deleted it after it was listed. The dump goes on and names it.
+    *("ResourceNotFound", "ResourceNotFoundException"),
+}
 
 
 def fetch(folder: Path, region: str, *, endpoint: str = "", online: tuple[str, ...] = ()) -> int:

@@ -125,6 +125,8 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
     report.setdefault("since", f"{now:%Y-%m-%d}")
     check_account(report, dump)
     report["account"] = report.get("account") or dump.account
+    check_region(report, dump)
+    report["region"] = report.get("region") or _region(dump)
     # An older dump does not replace the state of a newer one.
     if last is None or dump_time >= (utc(last) or dump_time):
         report["last_dump_at"] = dump_time.isoformat()
@@ -251,6 +253,21 @@ def check_account(report: Mapping[str, Any], dump: Dump) -> None:
             f"{dump.folder} is a dump of another account than the one in {REPORT}: "
             "leave one account at a time."
         )
+
+
+def check_region(report: Mapping[str, Any], dump: Dump) -> None:
+    """Refuse a dump of another region than that of the report, or of none that it names."""
+    # SageMaker answers for one region only: an empty one would prove nothing about the other.
+    if report.get("region") and report["region"] != _region(dump):
+        raise Refused(
+            f"{dump.folder} is a dump of the region {_region(dump) or 'unknown'}, and {REPORT} is "
+            f"about {report['region']}: make the dump of that region, and leave another one in a "
+            "project of its own."
+        )
+
+
+def _region(dump: Dump) -> str:
+    return str(dump.about.get("region") or "")
 
 
 def check_age(dump: Dump, now: datetime) -> None:

@@ -241,10 +241,11 @@ def _steps(low: float, high: float, step: float, most: int) -> NDArray[np.float6
     # A value may lie so far out that its multiples could not be counted: see `_consistent`.
     with np.errstate(over="ignore", invalid="ignore"):
         first, last = np.floor(np.float64(low) / step), np.ceil(np.float64(high) / step)
-        if last - first < most:
-            places = np.arange(first, last + 1)
-        else:
-            places = first + np.floor(np.linspace(0, last - first, most))
+        places = (
+            np.arange(first, last + 1)
+            if last - first < most
+            else first + np.floor(np.linspace(0, last - first, most))
+        )
         # Multiples of 0.01 are not exact as floats, and these values are shown to people.
         return np.round(places * step, 2)
 

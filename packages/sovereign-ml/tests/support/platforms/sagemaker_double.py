@@ -47,6 +47,7 @@ class Account:
         self.asked: list[str] = []
         self.violations: list[str] = []
         self.throttled = 0
+        self.gone: set[str] = set()
         self.online: dict[str, dict[str, str]] = {}
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SEARCHED}
         self.described: dict[tuple[str, str], dict[str, Any]] = {}
@@ -319,6 +320,9 @@ def sagemaker(account: Account) -> Iterator[str]:
             if account.throttled:
                 account.throttled -= 1
                 self._refuse("ThrottlingException", "Rate exceeded")
+                return
+            if name in account.gone:
+                self._refuse("ResourceNotFound", "The resource does not exist.")
                 return
             self._check(operation.input_shape, asked, f"question {name}")
             answer = account.answer(name, asked)

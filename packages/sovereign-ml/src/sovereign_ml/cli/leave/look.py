@@ -241,7 +241,9 @@ def finish(
         typer.echo(f"Nothing is left in SageMaker. Evidence: {REPORT}. Delete {dump} now.")
         return
     progress.check_age(answers, now())
-    progress.check_account(progress.read(settings.root), answers)
+    report = progress.read(settings.root)
+    progress.check_account(report, answers)
+    progress.check_region(report, answers)
     text = deletion.deletion_script(answers)
     # Written before it is noted: `finish` without --script takes the note for a script that ran.
     write_durably(script, text)
