@@ -7,7 +7,6 @@ Writes docs/benchmarks/batch.json and batch.md: python benchmarks/batch.py PROJE
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -24,7 +23,14 @@ import pyarrow.parquet as pq
 from harness import arguments, environment, machine, publish
 
 PROMISED = 200_000
-COMMAND = [sys.executable, "-c", "from sovereign_ml.cli.main import main; main()", "score"]
+SCORE = """
+from harness import peak_kb
+from sovereign_ml.cli.main import main
+try:
+    main()
+finally:
+    print(peak_kb())
+"""
 HEAD = """\
 # Batch scoring on files
 
@@ -50,8 +56,8 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="churn-batch-") as folder:
         large = enlarge(options.project.resolve(), Path(folder), options.customers)
-        seconds = [once(large, options.project.resolve()) for _ in range(options.rounds)]
-        result = report(large, options.customers, seconds)
+        runs = [once(large, options.project.resolve()) for _ in range(options.rounds)]
+        result = report(large, options.customers, runs)
     publish(options.out, "batch", result, HEAD.format(**result))
     return 0 if result["per_second"] >= PROMISED else 1
 
@@ -106,14 +112,16 @@ def _folder(project: Path, folder: Path, name: str) -> Path:
     return copy
 
 
-def once(folder: Path, project: Path) -> float:
-    """Return the seconds of one `churn score` by the code of ``project``, from start to exit."""
+def once(folder: Path, project: Path) -> tuple[float, int]:
+    """Return the seconds of one `churn score` by the code of ``project``, and its peak in kB."""
+    command = [sys.executable, "-c", SCORE, "score"]
+    environ = environment(project / "src", Path(__file__).parent)
     start = time.perf_counter()
-    subprocess.run(COMMAND, cwd=folder, env=environment(project / "src"), check=True)
-    return time.perf_counter() - start
+    done = subprocess.run(command, cwd=folder, env=environ, check=True, stdout=subprocess.PIPE)
+    return time.perf_counter() - start, int(done.stdout.splitlines()[-1])
 
 
-def report(folder: Path, customers: int, seconds: list[float]) -> dict[str, Any]:
+def report(folder: Path, customers: int, runs: list[tuple[float, int]]) -> dict[str, Any]:
     """Return the figures of the runs. Refuse them unless everybody was scored or left out."""
     summary = json.loads((folder / "data/8_scores/summary.json").read_text())
     barred = sum(summary["barred"].values())
@@ -121,15 +129,15 @@ def report(folder: Path, customers: int, seconds: list[float]) -> dict[str, Any]
         raise SystemExit(
             f"{customers:,} customers, but {summary['rows_out']:,} scored and {barred:,} left out"
         )
-    took = statistics.median(seconds)
+    took = statistics.median(seconds for seconds, _ in runs)
     return {
         **machine(),
         "customers": customers,
         "barred": barred,
-        "rounds": len(seconds),
+        "rounds": len(runs),
         "seconds": round(took, 2),
         "per_second": round(customers / took),
-        "memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        "memory_mb": round(max(peak for _, peak in runs) / 1024),
         "features_mb": _megabytes(folder / "data/3_features/snapshots.parquet"),
         "scores_mb": _megabytes(folder / "data/8_scores/scores.parquet"),
     }

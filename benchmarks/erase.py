@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import sqlite3
@@ -42,7 +43,9 @@ HEAD = """\
 One run on {cores} shared cores, Python {python}: `churn data-subject erase` in the profile local,
 in a process of its own, start included, of one person among {customers:,} customers with
 {transactions:,} purchases ({data_gb} GB in `data/`, and again in the DVC cache and the remote).
-The decision log is small. Made by `benchmarks/erase.py`; the numbers are in `erase.json`.
+The decision log is small. {load:.0f} processes waited for or used the cores when it began, so that
+seconds of the clock may hold waiting; CPU seconds do not. Made by `benchmarks/erase.py`; the
+numbers are in `erase.json`.
 
 | part | seconds | CPU seconds |
 |---|---|---|
@@ -211,6 +214,7 @@ def report(project: Path, customers: int, purchases: int) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in (project / "data").rglob("*") if path.is_file())
     command = [sys.executable, str(Path(__file__)), str(project), "--person", newest[0]]
     environ = environment(project / "src")
+    load = os.getloadavg()[0]
     start, before = time.perf_counter(), _cpu_of_children()
     done = subprocess.run(
         command, cwd=project, env=environ, check=True, capture_output=True, text=True
@@ -228,6 +232,7 @@ def report(project: Path, customers: int, purchases: int) -> dict[str, Any]:
         "places": measurement["places"],
         "seconds": round(seconds, 1),
         "cpu": round(cpu, 1),
+        "load": round(load, 1),
         "parts": {
             part: {clock: round(value, 1) for clock, value in took.items()}
             for part, took in measurement["parts"].items()
