@@ -145,3 +145,14 @@ def test_a_gap_past_the_limit_of_the_policy_is_never_within_tolerance():
         f.rule == "R52" and "tolerated 0.200" in f.found for f in check(tolerant, POLICY, TODAY)
     )
     assert "| share selected | 0.400 | no |" in render_markdown(tolerant)
+
+
+@pytest.mark.parametrize(("basis", "count"), [("6_1_a", 1), ("6_1_f", 0)])
+def test_who_gave_consent_reads_how_to_withdraw_it(basis, count):
+    answers = {
+        "lawful_basis.act.basis": basis,
+        "consent.withdrawal.channel": "acme.example/consent",
+    }
+    assert (
+        render_markdown(card(answers=answers)).count("**Withdraw consent:** acme.example") == count
+    )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sovereign_ml.card.conditions import consent_used
 from sovereign_ml.card.questions import extra_of, walk
 from sovereign_ml.card.render.speech import OPEN_TEXT, code, said
 from sovereign_ml.card.schema import Approval, Card, is_open
@@ -116,6 +117,8 @@ def rights(card: Card) -> list[CardLine]:
         lines.insert(0, line("Stop offers", a.objection.marketing_channel, "GDPR 21(2)-(3)"))
     if "6_1_f" in a.lawful_basis.used().values() or "6_1_e" in a.lawful_basis.used().values():
         lines.append(line("Object", a.objection.general_channel, "GDPR 21(1)"))
+    if consent_used(a):
+        lines.append(line("Withdraw consent", a.consent.withdrawal.channel, "GDPR 7(3)"))
     if card.derived.decision.art22_applies is True:
         lines.insert(0, line("Ask a human", a.art22.safeguards.intervention_channel, "GDPR 22(3)"))
         lines.insert(1, line("Contest", a.art22.safeguards.contest_channel, "GDPR 22(3)"))
