@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sovereign_ml.card.rules.answered.texts import days
+from sovereign_ml.card.rules.answered.periods import days
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, rule
 from sovereign_ml.card.schema.base import is_open
 from sovereign_ml.card.schema.data_life import RetentionRule
