@@ -46,7 +46,7 @@ def read_answers(path: Path) -> dict[str, Any]:
         raise CardError(
             f"{path} does not exist: the card needs the answers that only people know."
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CardError(f"{path} is not valid TOML: {error}.") from None
 
 

@@ -33,7 +33,7 @@ def read(path: Path) -> dict[str, Any]:
         raise Misuse(
             f"No config.toml in {path.parent}: run this in the project's folder, or set CHURN_ROOT."
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Misuse(f"config.toml is not valid TOML: {error}.") from None
 
 
