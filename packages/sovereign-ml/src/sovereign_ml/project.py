@@ -362,7 +362,7 @@ def _named_object(path: Path) -> str:
             f"No pyproject.toml in {path.parent}: run this in the project's folder, "
             "or set CHURN_ROOT."
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Misuse(f"pyproject.toml is not valid TOML: {error}.") from None
     except (KeyError, TypeError):
         raise Misuse(

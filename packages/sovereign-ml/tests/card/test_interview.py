@@ -152,3 +152,9 @@ def test_a_file_that_is_no_toml_is_named_and_left_alone(path: Path, printed: lis
     with pytest.raises(CardError, match="is not valid TOML"):
         interview(path, typing("x"), printed.append).run()
     assert path.read_text(encoding="utf-8") == "[model\n"
+
+
+def test_a_file_that_is_no_text_is_one_line(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CardError, match="is not valid TOML: 'utf-8' codec"):
+        read_answers(path)

@@ -192,7 +192,8 @@ def test_a_deletion_script_that_was_not_written_is_not_on_record(
     root, report = new_project(), "governance/leaving/report.json"
     (tmp_path / "a file").write_text("")
     (tmp_path / "a folder").mkdir()
-    for place in (tmp_path / "a folder", tmp_path / "a file/delete.sh", Path("/proc/delete.sh")):
+    places = ("a folder", "a file/delete.sh", "a file", folder / "about.json")
+    for place in (*(tmp_path / place for place in places), "/proc/delete.sh", ""):
         done = churn(root, "leave", "finish", str(folder), "--script", str(place))
         line = done.stderr.splitlines()[-1]
         assert (
@@ -200,14 +201,22 @@ def test_a_deletion_script_that_was_not_written_is_not_on_record(
         )
         assert not (root / report).exists()
     assert sorted(path.name for path in tmp_path.glob(".*.part")) == []
+    assert (tmp_path / "a file").read_text() == "" and "made" in (folder / "about.json").read_text()
+    done = churn(root, "leave", "finish", "nowhere", "--script", "delete.sh")
+    assert done.returncode == 2 and "nowhere is no usable dump" in done.stderr
     # Another account than the one on record gets no script either.
     assert churn(root, "leave", "audit", str(folder)).returncode == 1
     stored = json.loads((root / report).read_text())
     (root / report).write_text(json.dumps(stored | {"account": "000000000000"}))
     script = tmp_path / "delete.sh"
-    done = churn(root, "leave", "finish", str(folder), "--script", str(script))
+    finish = ("leave", "finish", str(folder), "--script", str(script))
+    done = churn(root, *finish)
     assert done.returncode == 1 and "another account" in done.stderr
     assert not script.exists() and "script_at" not in (root / report).read_text()
+    (root / report).write_text(json.dumps(stored))
+    # A script of an earlier call is written anew.
+    assert [churn(root, *finish).returncode for _ in range(2)] == [0, 0]
+    assert "script_at" in (root / report).read_text()
 
 
 def test_an_empty_account_is_told_in_words(new_project: Any, tmp_path: Path) -> None:

@@ -341,6 +341,8 @@ def test_an_earlier_day_on_which_the_rule_held_ends_no_alarm(tmp_path: Path) -> 
     [
         ({"by": "the team"}, "first and last name"),
         ({"why": " "}, "--why is empty"),
+        ({"why": "Late feed\nagain"}, "a line break or a control character"),
+        ({"why": "\x1b[2Jgone"}, "a line break or a control character"),
         ({"action": "ignore"}, "it may be retrain, roll_back, fix_data, accept"),
         ({"action": "accept"}, "needs --until"),
         ({"action": "accept", "until": NOW.date()}, "in the future"),

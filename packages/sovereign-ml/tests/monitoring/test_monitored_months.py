@@ -281,9 +281,18 @@ def test_a_campaign_keeps_a_control_group_and_tells_nothing_too_early(
     assert monitor(*blocked, command="campaign")[0] != 0
     code, text = monitor(*again, "0.004", "--control", "0.9", command="campaign")
     assert (code, "nothing can be compared" in text) == (1, True)
+    for wrong, told in (
+        (("0.5", "--value", "customer_id"), "name a feature in EUR, such as revenue_eur"),
+        (("0.5", "--value", "event_timestamp"), "name a feature in EUR, such as revenue_eur"),
+        (("0",), "one control are the least"),
+    ):
+        code, text = monitor(*again, *wrong, command="campaign")
+        assert code in (1, 2) and told in text
     assert not (tmp_path / "summer.csv").exists()
     assert monitor(*again, "0.5", command="campaign")[0] == 0
     values = ["result", "spring-2026", "--value", "80", "--cost", "1"]
     code, text = monitor(*values, command="campaign")
     assert (code, "0 treated and 0 controls have a known outcome" in text) == (1, True)
     assert monitor("result", "autumn", *values[2:], command="campaign")[0] == 2
+    for amount in ("inf", "1e400", "nan"):
+        assert monitor(*values[:3], amount, *values[4:], command="campaign")[0] == 2

@@ -141,9 +141,7 @@ def _run() -> None:
             )
         raise
     except OSError as error:
-        # A rename names two files. The second is the one that somebody asked for.
-        place = error.filename2 or error.filename
-        where = f"{place}: " if place else ""
+        where = f"{error.filename}: " if error.filename else ""
         _stop(f"{where}{error.strerror or error}.", 2)
     finally:
         for line in guard.summary():

@@ -1,8 +1,7 @@
-"""The option ``--profile`` of the commands, the settings that it names, and numbers of options."""
+"""The option ``--profile`` of the commands, and the settings of the profile that it names."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,14 +12,6 @@ if TYPE_CHECKING:
 ProfileOption = Annotated[
     str | None, typer.Option(help="local or eu; default: CHURN_PROFILE, else local.")
 ]
-
-
-def finite(value: float | None) -> float | None:
-    """Return the number of an option. Raises BadParameter for nan and inf."""
-    # Neither is below a minimum or above a maximum, so nan passes every limit and every comparison.
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no number to compute with: write one such as 0.05.")
-    return value
 
 
 def load_settings(profile: str | None) -> Settings:

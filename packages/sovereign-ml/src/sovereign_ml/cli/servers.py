@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sovereign_ml.cli.profile import ProfileOption, finite, pass_on_settings
+from sovereign_ml.cli.profile import ProfileOption, pass_on_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -265,9 +265,7 @@ def _write_manifest(root: Path, name: Path, manifest: dict[str, Any]) -> None:
 # Hidden: Katib's experiment calls it, never a person.
 @kubeflow.command(hidden=True)
 def trial(
-    c: Annotated[
-        float, typer.Option(callback=finite, min=0, help="Inverse strength of the regularisation.")
-    ],
+    c: Annotated[float, typer.Option(min=0, help="Inverse strength of the regularisation.")],
     features_version: Annotated[str, typer.Option(help="DVC hash of the features.")],
     profile: ProfileOption = None,
 ) -> None:

@@ -48,6 +48,11 @@ def count_of(script: str) -> int:
     return sum(line.startswith("run ") for line in script.splitlines())
 
 
+def is_deletion_script(content: bytes) -> bool:
+    """Return whether an earlier call wrote this file, whatever its account and region."""
+    return content.startswith(_HEAD.partition("set -u")[0].encode())
+
+
 # There is no `set -e`: a resource that somebody has deleted must not stop the others.
 _HEAD = """\
 #!/bin/sh

@@ -137,6 +137,9 @@ def answer(
         raise Misuse(f"--as is '{by}': give the first and last name of a person.")
     if not why.strip():
         raise Misuse("--why is empty: say in a sentence why this is the right answer.")
+    # Whoever lists the alarms later would run the control characters on a terminal.
+    if not why.isprintable():
+        raise Misuse("--why holds a line break or a control character: write one plain sentence.")
     if action == "accept" and (until is None or until <= now.date()):
         raise Misuse(
             "--action accept needs --until DAY, a day in the future: no risk is accepted for ever."

@@ -177,7 +177,8 @@ def draw(
     """
     if not NAME.fullmatch(name):
         raise Misuse(
-            f"The name of a campaign is '{name}': use a-z, 0-9 and -, such as spring-2027."
+            f"The name of a campaign is '{name}': use 2 to 41 of a-z, 0-9 and -, such as "
+            "spring-2027."
         )
     # A first contact without a campaign: a process was killed before it wrote the campaign.
     if log.of_case(f"campaign-{name}") or log.of_case(f"contact-{name}-0"):

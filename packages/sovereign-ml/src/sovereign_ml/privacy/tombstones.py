@@ -6,10 +6,12 @@ nobody can tell who it is. With it the next import leaves the person out (GDPR A
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 HEADER = """\
@@ -79,18 +81,25 @@ def _lines(file: Path) -> list[str]:
 
 def write_durably(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace ``path`` by ``text`` so that a crash leaves the old or the new content, no part."""
+    # An empty path is the folder ".", which has no name to put the new file beside.
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Flushed to disk before it replaces the old file, which a power failure would else empty.
     side = path.with_name(f".{path.name}.part")
-    # Created with its mode: with a chmod afterwards, others could read it for a moment.
-    descriptor = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
+        # Created with its mode: with a chmod afterwards, others could read it for a moment.
+        descriptor = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         side.replace(path)
-    except BaseException:
+    except BaseException as error:
         # On a full disk, or where the path is a folder, half a file would stay beside it.
-        side.unlink(missing_ok=True)
+        with suppress(OSError):
+            side.unlink()
+        if isinstance(error, OSError):
+            # Nobody asked for the file beside it.
+            error.filename, error.filename2 = str(path), None
         raise

@@ -32,7 +32,9 @@ def opened(settings: Settings, folder: Path) -> Dump:
     from sovereign_ml.leaving.dump import open_dump
     from sovereign_ml.leaving.progress import safe_place
 
-    safe_place(settings.root, folder)
+    # Of a folder that is not there, only that is worth saying.
+    if folder.exists():
+        safe_place(settings.root, folder)
     dump = open_dump(folder, settings.leave.person_keys)
     # Standard output may be JSON for another program.
     for gap in dump.gaps(now()):

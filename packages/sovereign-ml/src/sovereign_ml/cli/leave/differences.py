@@ -13,7 +13,7 @@ import typer
 
 from sovereign_ml.cli.card_output import now
 from sovereign_ml.cli.leave.bring import DumpArgument, barred, inside, opened
-from sovereign_ml.cli.profile import ProfileOption, finite, load_settings
+from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -50,13 +50,11 @@ def parity(
     ] = "",
     tolerance: Annotated[
         float,
-        typer.Option(callback=finite, min=0, max=1, help="Largest difference of a probability."),
+        typer.Option(min=0, max=1, help="Largest difference of a probability."),
     ] = 0.01,
     may_lack: Annotated[
         float,
-        typer.Option(
-            callback=finite, min=0, max=1, help="Share of rows that need not be comparable."
-        ),
+        typer.Option(min=0, max=1, help="Share of rows that need not be comparable."),
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,

@@ -16,6 +16,7 @@ from sovereign_ml.cli.leave.bring import DumpArgument, minimiser, opened
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving import code_audit
+from sovereign_ml.privacy.tombstones import write_durably
 
 if TYPE_CHECKING:
     from sovereign_ml.leaving.checklist import ChecklistFinding, ChecklistRule
@@ -55,7 +56,7 @@ def audit(
     # A forge needs this file most when the audit fails, so it is written first.
     if sarif is not None:
         log = waived.sarif(result.not_read, str(code or ""))
-        sarif.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+        write_durably(sarif, json.dumps(log, indent=1) + "\n")
     answer: dict[str, Any] = {}
     problems = []
     if dump is not None or waived.findings:
@@ -232,7 +233,6 @@ def finish(
     """Write the deletion script, or confirm from a later dump that nothing is left."""
     from sovereign_ml.leaving import deletion, progress
     from sovereign_ml.pipeline.card_facts.left_system import REPORT
-    from sovereign_ml.privacy.tombstones import write_durably
 
     settings = load_settings(profile)
     answers = opened(settings, dump)
@@ -245,6 +245,9 @@ def finish(
     progress.check_account(report, answers)
     progress.check_region(report, answers)
     text = deletion.deletion_script(answers)
+    # A slip could name a file of the dump, which is the only copy by then.
+    if script.is_file() and not deletion.is_deletion_script(script.read_bytes()):
+        raise Misuse(f"{script} exists already and is no deletion script: name a new file.")
     # Written before it is noted: `finish` without --script takes the note for a script that ran.
     write_durably(script, text)
     progress.note(settings.root, answers, "script", {}, now())

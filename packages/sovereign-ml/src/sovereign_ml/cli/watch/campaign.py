@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sovereign_ml.cli.profile import ProfileOption, finite, load_settings
+from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sovereign_ml.config.settings import Settings
     from sovereign_ml.decision_log import DecisionLog
 
+MOST_EUR = 1e9
+"""Largest amount of an option. Without a limit "inf" is one too, and the result no number."""
 app = typer.Typer()
 campaign_app = typer.Typer(no_args_is_help=True)
 app.add_typer(
@@ -34,7 +36,6 @@ def list_command(
     share: Annotated[
         float | None,
         typer.Option(
-            callback=finite,
             min=0,
             max=1,
             help="Share to take; default: contact_budget of the table evaluate.",
@@ -43,14 +44,14 @@ def list_command(
     # Without controls nobody could tell what the offer changed.
     control: Annotated[
         float,
-        typer.Option(callback=finite, min=0.01, max=0.9, help="Share of them that gets no offer."),
+        typer.Option(min=0.01, max=0.9, help="Share of them that gets no offer."),
     ] = 0.2,
     value: Annotated[
         str, typer.Option(help="A feature in EUR: take score times value, not score alone.")
     ] = "",
     effect: Annotated[
         float,
-        typer.Option(callback=finite, min=0.001, max=1, help="Change of churn that must show."),
+        typer.Option(min=0.001, max=1, help="Change of churn that must show."),
     ] = 0.05,
     profile: ProfileOption = None,
 ) -> None:
@@ -70,7 +71,10 @@ def list_command(
     size = round(len(scores) * (settings.evaluate.contact_budget if share is None else share))
     # One person cannot be both on the list and a control.
     if size < 2:
-        raise Refused(f"{len(scores):,} people may be contacted, and the share takes {size}.")
+        raise Refused(
+            f"{len(scores):,} people may be contacted, and the share takes {size}: one for the list "
+            "and one control are the least. Take a larger --share."
+        )
     # The draw is recorded before the list is written: nobody is contacted without a record. A
     # folder that cannot be written to must show before that, because a draw is never repeated.
     write_durably(output, "", mode=0o600)
@@ -107,11 +111,9 @@ def list_command(
 def result_command(
     name: Annotated[str, typer.Argument(help="The name that the list was made under.")],
     value: Annotated[
-        float, typer.Option(callback=finite, min=0, help="EUR that a customer who stays is worth.")
+        float, typer.Option(min=0, max=MOST_EUR, help="EUR that a customer who stays is worth.")
     ],
-    cost: Annotated[
-        float, typer.Option(callback=finite, min=0, help="EUR that one contact costs.")
-    ],
+    cost: Annotated[float, typer.Option(min=0, max=MOST_EUR, help="EUR that one contact costs.")],
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,
 ) -> None:
