@@ -74,7 +74,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="churn-erase-", dir=options.folder) as folder:
         project = Path(folder) / "acme-churn"
         enlarge(options.project.resolve(), project, options.customers, options.purchases)
-        result = report(project, options.customers, options.purchases)
+        result = report(project)
     rows = "\n".join(
         f"| {part} | {took['seconds']:.1f} | {took['cpu']:.1f} |"
         for part, took in result["parts"].items()
@@ -204,8 +204,13 @@ def measured(project: Path, person: str) -> int:
     return 0
 
 
-def report(project: Path, customers: int, purchases: int) -> dict[str, Any]:
+def report(project: Path) -> dict[str, Any]:
     """Return the figures of one run on a person who is in every table."""
+    raw = project / "data/1_raw"
+    rows = {
+        name: pq.read_metadata(raw / f"{name}.parquet").num_rows
+        for name in ("customers", "transactions")
+    }
     with closing(db.connect()) as connection:
         newest = connection.execute(
             f"SELECT max(customer_id) FROM '{project}/data/8_scores/scores.parquet'"
@@ -226,8 +231,7 @@ def report(project: Path, customers: int, purchases: int) -> dict[str, Any]:
         raise SystemExit(f"The erasure ended as {measurement['status']}")
     return {
         **machine(),
-        "customers": customers,
-        "transactions": customers * purchases,
+        **rows,
         "data_gb": round(size / 1e9, 1),
         "places": measurement["places"],
         "seconds": round(seconds, 1),
