@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tomlkit
+from pydantic.fields import FieldInfo
 
 from card_answers import offer_answers
 from cards import POLICY, TODAY, card
@@ -18,6 +19,7 @@ from sovereign_ml.card.questions import open_questions, walk
 from sovereign_ml.card.rules import blocks, check
 from sovereign_ml.card.rules.answered.dates import DONE, DUE
 from sovereign_ml.pipeline.card_facts.interview import SAME_AS, StoppedError, proposals
+from sovereign_ml.pipeline.card_facts.typed_answers import marked, parse
 
 
 def typing(*typed: str) -> Callable[[str], str]:
@@ -140,6 +142,19 @@ def test_numbers_that_are_not_there_mark_nothing(
         "circumstances_behaviour_choices",
         "exclusion_or_discrimination",
     ]
+
+
+@pytest.mark.parametrize("typed", ["1; 3", "01 03", "3,1,1"])
+def test_a_number_marks_its_line_however_it_is_typed(typed: str) -> None:
+    assert marked(["a", "b", "c"], typed) == {"a": True, "b": False, "c": True}
+
+
+@pytest.mark.parametrize("typed", ["DE; FR", "DE; FR;", " DE ;FR ; "])
+def test_a_list_has_no_empty_item(typed: str) -> None:
+    question = FieldInfo(annotation=tuple[str, ...] | str)  # type: ignore[arg-type]
+    assert parse(question, typed) == ["DE", "FR"]
+    with pytest.raises(ValueError, match="empty item"):
+        parse(question, "DE;; FR")
 
 
 def test_what_a_rule_says_of_an_answer_is_told_at_once(path: Path, printed: list[str]) -> None:

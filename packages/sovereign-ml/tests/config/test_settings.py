@@ -39,6 +39,7 @@ OWN = {
         ({"monitor.early_days": [3]}, "give whole weeks"),
         ({"monitor.alarm.webhook": "https://me:pw@acme.eu"}, "without a user or password"),
         ({"monitor.alarm.smtp": "smtp.acme.eu:587"}, "smtp and email_to go together"),
+        ({"monitor.alarm.smtp": "smtp.acme.eu:99999"}, "write host:port"),
         ({"register.max_brier_share": float("inf")}, "register.max_brier_share is inf"),
         ({"register.calibration_slope": [0.7, float("inf")]}, "calibration_slope.1 is inf"),
         ({"monitor.feature_shift": float("inf")}, "monitor.feature_shift is inf"),

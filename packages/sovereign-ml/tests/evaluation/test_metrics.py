@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from sovereign_ml.evaluation import metrics
+from sovereign_ml.evaluation import metrics, report
 
 RNG = np.random.default_rng(0)
 P = RNG.uniform(0.02, 0.98, 4000)
@@ -97,6 +99,16 @@ def test_an_attack_without_a_signal_is_a_guess_and_with_one_is_certain() -> None
     losses = RNG.random(2000)
     assert metrics.membership_auc(losses[:1000], losses[1000:]) == pytest.approx(0.5, abs=0.05)
     assert metrics.membership_auc(np.zeros(50), np.ones(50)) == 1.0
+
+
+def test_a_model_that_is_certain_can_be_attacked_too() -> None:
+    people = pd.DataFrame({"customer_id": [f"c{i}" for i in range(200)]})
+    people = people.assign(churned=people.index % 2, p=np.float64(people.index % 3 == 0))
+    certain = SimpleNamespace(probability=lambda rows: rows["p"].to_numpy())
+    procedure = report.Procedure(
+        lambda _: certain, lambda rows: rows, target="churned", numeric=["p"], categorical=[]
+    )
+    assert 0 <= report.membership(procedure, people, 1) <= 1
 
 
 def test_rounding_gives_no_negative_zero() -> None:

@@ -194,3 +194,12 @@ def test_a_profile_without_a_bucket_exchanges_nothing(
     assert copy_of(tmp_path, "local").sync() == Exchange((), (), ())
     copy_of(tmp_path, "local").publish(f"{DAY}")
     assert bucket == {}
+
+
+def test_the_hidden_folder_of_a_killed_run_is_no_report(tmp_path: Path) -> None:
+    folder = tmp_path / "data/9_monitoring/.2026-06-01.part"
+    folder.mkdir(parents=True)
+    (folder / "monitor.json").write_text(a_report().model_dump_json())
+    assert newest_report(tmp_path) is None
+    folder.rename(folder.with_name("2026-06-01"))
+    assert newest_report(tmp_path) is not None

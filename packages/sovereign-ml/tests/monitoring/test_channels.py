@@ -217,3 +217,9 @@ def test_mail_without_a_safe_line_sends_nothing(trusted: bool, tmp_path: Path) -
         (line,) = told(mail(port), tmp_path)
     assert line.startswith("[monitor.alarm] smtp: ")
     assert {"AUTH", "MAIL", "DATA"}.isdisjoint(mailbox.steps)
+
+
+def test_an_address_that_is_none_is_told_as_that(tmp_path: Path) -> None:
+    (line,) = told({"webhook": "http://[::1/secret"}, tmp_path)
+    assert line.startswith("[monitor.alarm] webhook: this is no address of a web server")
+    assert "secret" not in line

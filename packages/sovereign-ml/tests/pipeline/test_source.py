@@ -60,3 +60,16 @@ def test_real_transactions_with_synthetic_customers_are_refused(new_project: New
     root = new_project({**FILES, "data.customers": "synthetic"})
     with pytest.raises(Misuse, match=r"customers is 'synthetic' but transactions is a file"):
         source.refresh(load(root))
+
+
+@pytest.mark.parametrize("folder", ["project", "my [old] project", "a*b"])
+def test_a_pattern_is_that_of_the_entry_and_not_of_the_folder(tmp_path: Path, folder: str) -> None:
+    root = tmp_path / folder
+    (root / "in").mkdir(parents=True)
+    for name in ("in/sales-1.csv", "in/sales-2.csv", "in/._sales-1.csv", "../other-1.csv"):
+        (root / name).write_text("a\n1\n")
+    files = source.InputFiles(None, root, None)  # type: ignore[arg-type]
+    assert files.expand("in/*sales-*.csv") == ["in/sales-1.csv", "in/sales-2.csv"]
+    assert files.expand("in/._*.csv") == ["in/._sales-1.csv"]
+    assert files.expand("../other-*.csv") == ["../other-1.csv"]
+    assert files.expand("in/none-*.csv") == ["in/none-*.csv"]

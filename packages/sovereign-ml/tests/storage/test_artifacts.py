@@ -88,3 +88,23 @@ def test_json_is_written_for_people_and_never_as_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"JSON"):
         write_json(tmp_path / "a.json", float("nan"))
     assert json.loads((tmp_path / "a.json").read_text())["b"] == 1
+
+
+@pytest.mark.parametrize("killed_at", ["write_text", "replace"])
+def test_a_killed_process_leaves_the_json_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    path = tmp_path / "source.json"
+    write_json(path, {"kind": "old"})
+
+    def killed(self: Path, *_: object, **__: object) -> None:
+        # A process that is killed may have emptied or begun its file.
+        self.write_bytes(b"{")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, killed_at, killed)
+        write_json(path, {"kind": "new"})
+    assert read_json(path) == {"kind": "old"}
+    write_json(path, {"kind": "new"})
+    assert [read_json(file) for file in tmp_path.iterdir()] == [{"kind": "new"}]

@@ -177,3 +177,8 @@ def test_any_instant_comes_through_in_any_zone(
 )
 def test_gaps_and_overlaps_of_summer_time(tmp_path: Path, local: str, utc: datetime) -> None:
     assert times(tmp_path, "t", local) == [utc]
+
+
+def test_a_wrong_column_for_the_time_is_told_without_its_addresses(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match=r"times cannot be read, for example 'aaaa9@aaaa\.aaaaaaa'"):
+        times(tmp_path, "t", "anna7@mail.example")

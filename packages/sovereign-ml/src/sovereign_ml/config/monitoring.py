@@ -15,7 +15,8 @@ WEEK = 7
 
 
 def _host_and_port(address: str) -> str:
-    if address and not re.fullmatch(r"[A-Za-z0-9.-]+:\d{1,5}", address):
+    known = re.fullmatch(r"[A-Za-z0-9.-]+:(\d{1,5})", address)
+    if address and not (known and 0 < int(known[1]) < 65_536):
         raise ValueError("write host:port, such as smtp.example.eu:587, or nothing for no e-mail")
     return address
 

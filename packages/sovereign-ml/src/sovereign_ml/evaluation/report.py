@@ -342,7 +342,10 @@ def membership(procedure: Procedure, past: pd.DataFrame, seed: int) -> float:
 
     def losses(rows: pd.DataFrame) -> Floats:
         p = procedure.probability(fitted, rows)
-        result: Floats = -np.log(np.where(procedure.labels(rows) == 1, p, 1 - p))
+        # A forest may be certain, and no area under a curve holds an infinite loss.
+        tiny = np.finfo(p.dtype).eps
+        likely = np.where(procedure.labels(rows) == 1, p, 1 - p)
+        result: Floats = -np.log(np.clip(likely, tiny, 1 - tiny))
         return result
 
     return metrics.membership_auc(losses(past[mine]), losses(past[~mine]))

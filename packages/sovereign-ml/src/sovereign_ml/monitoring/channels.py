@@ -158,6 +158,8 @@ def _post(address: str, content: Any) -> None:
         status = httpx.post(address, json=content, timeout=DEADLINE_S).status_code
     except httpx.HTTPError as error:
         raise OSError(str(error) or type(error).__name__) from None
+    except httpx.InvalidURL:
+        raise OSError("this is no address of a web server: correct it in config.toml") from None
     if not httpx.codes.is_success(status):
         raise OSError(f"it answers {status}")
 

@@ -80,11 +80,16 @@ class InputFiles:
             return sorted(f"{entry.rstrip('/')}/{p.relative_to(place)}" for p in inside) or [entry]
         if place.is_file() or not any(mark in entry for mark in "*?["):
             return [entry]
-        # Path.glob refuses absolute patterns, so the search starts at the root of the disk.
-        top = Path(place.anchor)
-        fitting = sorted(p for p in top.glob(str(place.relative_to(top))) if p.is_file())
         # A relative name stays relative, so that the pin is the same in every clone.
-        relative = not Path(entry).is_absolute()
+        relative = not Path(entry).expanduser().is_absolute()
+        # Path.glob refuses absolute patterns, so the search starts at the root of the disk. The
+        # project's own folder is no pattern, whatever its characters.
+        top = self.root if relative else Path(place.anchor)
+        pattern = entry if relative else str(place.relative_to(top))
+        fitting = sorted(p for p in top.glob(pattern) if p.is_file())
+        # As in a shell, `*.csv` leaves out hidden files, such as the `._sales.csv` of a Mac.
+        if not Path(entry).name.startswith("."):
+            fitting = [p for p in fitting if not p.name.startswith(".")]
         return [
             str(p.relative_to(self.root) if relative and p.is_relative_to(self.root) else p)
             for p in fitting

@@ -83,10 +83,15 @@ def need(folder: Path, verb: str) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON, with the same bytes for the same value. Keys keep their order."""
-    path.write_text(
-        json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    """Write readable JSON, with the same bytes for the same value. Keys keep their order.
+
+    The file appears whole: a process that is killed leaves the one before.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    side = path.with_name(f".{path.name}.part")
+    side.write_text(text, encoding="utf-8")
+    _flush(side)
+    side.replace(path)
 
 
 def read_json(path: Path) -> Any:

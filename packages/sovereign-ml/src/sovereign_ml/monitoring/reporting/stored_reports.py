@@ -54,7 +54,8 @@ class MonitorReport(BaseModel):
 
 def reports(root: Path) -> Iterator[MonitorReport]:
     """Yield the reports on disk, newest first, without those of an incompatible release."""
-    for path in sorted((root / FOLDER).glob(f"*/{REPORT}"), reverse=True):
+    # A run that was killed may leave a hidden folder, whose report does not count.
+    for path in sorted((root / FOLDER).glob(f"[0-9]*/{REPORT}"), reverse=True):
         # The error of a model in pydantic is a ValueError too.
         with suppress(ValueError):
             yield MonitorReport.model_validate_json(path.read_bytes())

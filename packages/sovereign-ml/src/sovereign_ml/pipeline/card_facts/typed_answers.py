@@ -23,7 +23,11 @@ def parse(question: FieldInfo, line: str) -> Any:
         return PLAIN[kind](line)
     listed = choices(question.annotation)
     if kind is tuple:
-        items = [] if line.casefold() == "none" else [item.strip() for item in line.split(";")]
+        # A semicolon at the end begins no further item.
+        parts = line.rstrip("; ").split(";")
+        items = [] if line.casefold() == "none" else [part.strip() for part in parts]
+        if "" in items:
+            raise ValueError(f"'{line}' has an empty item between two semicolons.")
         if isinstance(of, type) and issubclass(of, Group):
             return [_row(of, item) for item in items]
         return [_chosen(listed, item) if listed else item for item in items]
@@ -143,7 +147,9 @@ def marked(names: Sequence[str], line: str) -> dict[str, bool]:
     wrong = [n for n in numbers if not n.isdecimal() or not 1 <= int(n) <= len(names)]
     if wrong or not numbers:
         raise ValueError(f"'{line}': numbers from 1 to {len(names)}, all, or none.")
-    return {name: str(number) in numbers for number, name in enumerate(names, 1)}
+    # As numbers: 01 is the first one too, and would otherwise mark none.
+    chosen = set(map(int, numbers))
+    return {name: number in chosen for number, name in enumerate(names, 1)}
 
 
 def shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from sovereign_ml.config.data_tables import DataSettings, EventTable, ReaderSett
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.input_checks.customer_ids import named_id
-from sovereign_ml.pipeline.input_checks.unusable import seen_columns
+from sovereign_ml.pipeline.input_checks.unusable import seen_columns, shown
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage import instants
 from sovereign_ml.storage.expressions import Expressions, is_word, number
@@ -233,6 +233,8 @@ def _check_times(read: Expressions, rows: str) -> None:
     ).fetchall()
     example = sample[0][0] if sample else None
     hint = instants.epoch_hint(example, column) if named else ""
+    # A wrong column may hold names or addresses, and messages end up in the logs of a cluster.
+    example = example and shown(str(example), hide=False)
     raise Misuse(
         f"{bad:,} of {total:,} times cannot be read, for example {example!r}: "
         + (
