@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.config.profiles import SCHEME
@@ -175,10 +174,11 @@ def download(storage: ObjectStorage, address: str, folder: Path) -> Path:
 
 def split(address: str) -> tuple[str, str]:
     """Split ``s3://bucket/a/b`` into ``bucket`` and ``a/b``. Raises Misuse if one is missing."""
-    parts = urlsplit(address)
-    if not parts.netloc or not parts.path.strip("/"):
+    # The key of an object may hold ? and #, which would end the path of another address.
+    bucket, _, key = address.removeprefix(SCHEME).partition("/")
+    if not address.startswith(SCHEME) or not bucket or not key.strip("/"):
         raise Misuse(f"{address} names no object: write {SCHEME}bucket/path/to/file.csv.")
-    return parts.netloc, parts.path.lstrip("/")
+    return bucket, key.lstrip("/")
 
 
 def code(error: Any) -> str:
