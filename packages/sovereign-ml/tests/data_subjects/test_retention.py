@@ -24,7 +24,7 @@ from sovereign_ml.data_subjects import retention
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.decision_log import DecisionLog, Draft, open_log, verify
 from sovereign_ml.decision_log.sqlite import SQLite
-from sovereign_ml.errors import Refused
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.privacy.retention_plan import Due
 from sovereign_ml.registry import mlflow
 from world import World
@@ -328,3 +328,13 @@ def test_a_file_that_is_no_notebook_ends_no_plan(tmp_path: Path, content: str) -
     rule = RetentionPeriod(period="P1M", start="written")
     keeper = NotebookOutputs("notebooks", rule, tmp_path, tmp_path)
     assert keeper.due(datetime.now(UTC) + timedelta(days=40)) == []
+
+
+@pytest.mark.parametrize("folder", [".", "..", "/", "data/.."])
+def test_a_folder_of_backups_that_holds_the_project_is_refused(tmp_path: Path, folder: str) -> None:
+    root = tmp_path / "acme-churn"
+    (root / "data").mkdir(parents=True)
+    with pytest.raises(Misuse, match="holds this project"):
+        retention._backups(root, folder)
+    for fine in ("backups", "../backups", "/srv/backups"):
+        assert retention._backups(root, fine) == root / fine

@@ -14,6 +14,7 @@ import pytest
 
 from servers import Postgres, postgres_or_skip, until
 from sovereign_ml.cli.service import _environment
+from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.jurisdictions import PostgresAddress, read_postgres_address
@@ -116,3 +117,43 @@ def test_a_backup_reads_every_address_before_it_makes_anything(tmp_path: Path) -
     with pytest.raises(Misuse, match="CHURN_TRACKING_DATABASE_URL") as refused:
         backup._databases(secrets)
     assert "x:y" not in str(refused.value)
+
+
+def of_bucket(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
+    """Put objects into a bucket that the backup sees. Each holds its own key."""
+
+    def download(storage: object, address: str, folder: Path) -> Path:
+        key = backup.s3.split(address)[1]
+        path = folder / Path(key).name
+        path.write_text(key)
+        return path
+
+    monkeypatch.setattr(backup, "_databases", lambda secrets: {})
+    monkeypatch.setattr(backup.s3, "keys", lambda storage: list(keys))
+    monkeypatch.setattr(backup.s3, "download", download)
+
+
+STORAGE = ObjectStorage("", "", "acme", "path", Path())
+
+
+def test_a_backup_holds_every_object_and_no_mark_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["dvc/files/md5/ab/cd", "mlflow/1/plots/ROC #1 ?.png", "a..b/c"]
+    of_bucket(monkeypatch, "dvc/", "dvc/files/", *keys)
+    backup.backup(tmp_path / "b", project="acme-churn", secrets=None, storage=STORAGE)  # type: ignore[arg-type]
+    folder = tmp_path / "b/objects"
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    assert {name: path.read_text() for name, path in files.items() if path.is_file()} == {
+        key: key for key in keys
+    }
+
+
+@pytest.mark.parametrize("key", ["../../evil", "dvc/../../../evil", "/evil", "dvc//evil", "./evil"])
+def test_the_name_of_an_object_does_not_lead_out_of_the_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    of_bucket(monkeypatch, "dvc/fine", key)
+    with pytest.raises(Refused, match="1 objects whose name is no path"):
+        backup.backup(tmp_path / "b", project="acme-churn", secrets=None, storage=STORAGE)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

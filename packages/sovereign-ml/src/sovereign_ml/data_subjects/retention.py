@@ -34,7 +34,7 @@ from sovereign_ml.data_subjects.retention_servers import (
 )
 from sovereign_ml.data_subjects.stores import dvc_versions, s3_versions
 from sovereign_ml.data_subjects.stores.files import clear_leftovers
-from sovereign_ml.errors import Refused
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.features import event_tables
 from sovereign_ml.git import GitError, ask
 from sovereign_ml.monitoring.reporting.bucket_copy import ALARMS, reports_prefix
@@ -188,7 +188,7 @@ def _others(stores: ProjectStores) -> list[Keeper]:
     ]
     if stores.clearml.api:
         servers.append(CopiedRuns("runs", rule.runs, root, stores.clearml, runs))
-    backups = [root / rule.backups.folder] if rule.backups.folder else []
+    backups = [_backups(root, rule.backups.folder)] if rule.backups.folder else []
     imported = sorted((root / "data/leaving").glob("*/rows.parquet"))
     return [
         OldVersions("dvc_versions", rule.dvc_versions, root, stores.versions),
@@ -199,6 +199,17 @@ def _others(stores: ProjectStores) -> list[Keeper]:
         OldFiles("backups", rule.backups, root, backups),
         *servers,
     ]
+
+
+def _backups(root: Path, name: str) -> Path:
+    """Return the folder of backups. Raises Misuse if it holds the project: all old files would go."""
+    folder = (root / name).resolve()
+    if root.resolve().is_relative_to(folder):
+        raise Misuse(
+            f"[retention] backups.folder is '{name}', which holds this project, and every old file "
+            "in it would be deleted: name a folder of nothing but backups."
+        )
+    return root / name
 
 
 def _servers(stores: ProjectStores) -> list[Keeper]:

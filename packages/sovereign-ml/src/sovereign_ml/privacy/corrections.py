@@ -96,8 +96,6 @@ def add(raw: Path, person: str, row: CorrectedRow, values: Mapping[str, str]) ->
             for name, value in values.items()
         ],
     )
-    # `replaced` gives the new file the mode of the old one, so there has to be one.
-    path.touch()
     _write(connection, path)
 
 

@@ -49,9 +49,12 @@ def backup(
 
     Return the manifest. The backup leaves out the online store, which ``churn servers materialise``
     fills again, and the pseudonym key: with the key next to it the backup would name people.
-    Raises Misuse where an address is wrong or a program of PostgreSQL fails.
+    Raises Misuse where an address is wrong or a program of PostgreSQL fails. Raises Refused for an
+    object whose name leads out of the folder.
     """
     databases = _databases(secrets)
+    # Refused before anything is made, and listed again below.
+    _object_keys(storage)
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -67,7 +70,8 @@ def backup(
             "--no-privileges",
             f"--file={folder / name}.dump",
         )
-    for key in s3.keys(storage):
+    # After the databases: what they name by then is in the bucket.
+    for key in _object_keys(storage):
         target = (folder / "objects" / key).parent
         target.mkdir(parents=True, exist_ok=True)
         s3.download(storage, storage.address(key), target)
@@ -118,6 +122,20 @@ def restore(
     # The backup is older than the suppression list: people erased since then must stay erased.
     governance.publish()
     return manifest
+
+
+def _object_keys(storage: ObjectStorage) -> list[str]:
+    """Return the keys of the objects in the bucket. Raises Refused for one that is no path."""
+    # A console marks an empty folder by an object without content, whose key ends with a slash.
+    keys = [key for key in s3.keys(storage) if not key.endswith("/")]
+    # Whoever may write to the bucket must not choose a file of this machine.
+    wrong = [key for key in keys if {"", ".", ".."} & set(key.split("/"))]
+    if wrong:
+        raise Refused(
+            f"The bucket has {len(wrong)} objects whose name is no path below a folder, first "
+            f"{wrong[0]!r}: find out who wrote them, and delete or rename them."
+        )
+    return keys
 
 
 def _verified_manifest(folder: Path) -> Any:

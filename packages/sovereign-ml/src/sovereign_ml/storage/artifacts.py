@@ -108,13 +108,17 @@ def summarise(folder: Path, *, rows_in: int, rows_out: int, headline: str, **mor
 
 
 def replaced(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` create a file beside ``path``, then replace ``path`` by it durably."""
+    """Let ``write`` create a file beside ``path``, then replace ``path`` by it durably.
+
+    ``path`` need not exist: a process that is killed leaves no empty file of that name.
+    """
     side = path.with_name(f".{path.name}.part")
     try:
         write(side)
         _flush(side)
         # The new file must not be readable by more people than the old one.
-        side.chmod(path.stat().st_mode)
+        if path.exists():
+            side.chmod(path.stat().st_mode)
         side.replace(path)
     except BaseException:
         side.unlink(missing_ok=True)
