@@ -97,6 +97,12 @@ def test_a_missing_card(staged):
         ("hashes", "EXPOSE 8080", "RUN pip install uv\nEXPOSE 8080"),
         ("hashes", "EXPOSE 8080", "RUN pip3  install uv\nEXPOSE 8080"),
         ("hashes", "EXPOSE 8080", "RUN uv sync\nEXPOSE 8080"),
+        ("hashes", "EXPOSE 8080", "RUN\tpip install uv\nEXPOSE 8080"),
+        ("hashes", "EXPOSE 8080", "RUN pip --no-cache-dir install uv\nEXPOSE 8080"),
+        ("hashes", "EXPOSE 8080", 'RUN ["pip", "install", "uv"]\nEXPOSE 8080'),
+        ("hashes", "EXPOSE 8080", "RUN <<END\npip install uv\nEND\nEXPOSE 8080"),
+        ("hashes", "-r serve.lock", "-r serve.lock && pip install uv"),
+        ("base-image", "EXPOSE 8080", "COPY --from=tools:latest /a /a\nEXPOSE 8080"),
         ("address", "ARG PIP_INDEX_URL", "ARG PIP_INDEX_URL=https://mirror.example.eu/simple"),
         ("address", "--no-deps", "--no-deps --index-url $PIP_INDEX_URL"),
     ],
@@ -104,6 +110,15 @@ def test_a_missing_card(staged):
 def test_a_dockerfile_that(staged, rule, old, new):
     edit(staged, "Dockerfile", old, new)
     assert rules(staged) == {rule}
+
+
+def test_a_service_class_that_is_no_python_is_named_with_its_line(staged):
+    (staged.folder / "app" / "serve" / "service.py").write_text("import json\nclass Service(\n")
+    (problem,) = check_staged(staged.folder)
+    assert (problem.rule, problem.path) == ("imports", "app/serve/service.py")
+    assert "line 2" in problem.message
+    (staged.folder / "app" / "serve" / "service.py").write_bytes(b"# M\xfcnchen\n")
+    assert rules(staged) == {"imports"}
 
 
 def test_a_lock_without_hash_or_with_an_index(staged):

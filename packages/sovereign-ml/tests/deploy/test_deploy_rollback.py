@@ -51,6 +51,33 @@ def test_without_a_changed_variable_the_service_is_started_once(desk):
     assert not [request for request in desk.double.state.requests if request.endswith("/redeploy")]
 
 
+def test_variables_of_a_deployment_that_failed_since_are_taken_back(desk):
+    release(desk, variables={"MODEL_VERSION": "2"})
+    release(desk, variables={"MODEL_VERSION": "2"})
+    desk.double.state.faults.build_fails = True
+    with pytest.raises(DeployError):
+        release(desk, variables={"MODEL_VERSION": "9"})
+    back(desk)
+    assert desk.double.state.started_with[-1]["MODEL_VERSION"] == "2"
+
+
+def test_an_image_without_a_tag_is_taken_for_no_recorded_one(desk):
+    release(desk, variables={"MODEL_VERSION": "2"})
+    release(desk, variables={"MODEL_VERSION": "3"})
+    untagged = [{**item, "image_tag": None} for item in json.loads(desk.releases.read_text())]
+    desk.releases.write_text(json.dumps(untagged))
+    api = desk.api()
+    listed = api.deployments
+    api.deployments = lambda project: [
+        item.model_copy(update={"image_tag": None}) for item in listed(project)
+    ]
+    url = desk.double.service_url
+    where = {"link": desk.link, "releases": desk.releases, "service_url": url}
+    restored = rollback(api, **where, clock=desk.clock, say=desk.said.append)
+    assert restored.bundle == "unknown"
+    assert "variables were NOT restored" in "\n".join(desk.said)
+
+
 def test_secrets_stay_as_they_are(desk):
     release(desk, secrets={"SERVICE_KEYS": "withdrawn"})
     release(desk, secrets={"SERVICE_KEYS": "in-use"})

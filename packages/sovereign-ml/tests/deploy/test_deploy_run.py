@@ -300,3 +300,23 @@ def test_a_dry_run_shows_what_the_check_refuses(desk):
         line.startswith("REFUSED package.json")
         for line in dry_run(desk.shipment(), link=desk.link, releases=desk.releases)
     )
+
+
+def test_bytes_of_a_build_that_are_no_text_are_passed_on(desk, cli, tmp_path):
+    noisy = tmp_path / "noisy"
+    noisy.write_text(f"#!/bin/sh\nprintf 'step \\377\\n'\nexec {cli} \"$@\"\n")
+    noisy.chmod(0o755)
+    assert go(desk, cli=str(noisy)).smoke == "passed"
+    assert "step \ufffd" in said(desk)
+
+
+@pytest.mark.parametrize("answer", [None, {}, "text"])
+def test_an_account_without_projects_may_say_so_by_null(desk, monkeypatch, answer):
+    api = desk.api()
+    page = {"data": answer, "pagination": {"has_more": True}}
+    monkeypatch.setattr(api._http, "json", lambda method, path: page)
+    if answer is None:
+        assert list(api.projects()) == api.deployments("any") == []
+        return
+    with pytest.raises(DeployError, match="the API sent no list of sotaprojects"):
+        list(api.projects())

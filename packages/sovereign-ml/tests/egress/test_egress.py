@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,20 @@ def test_eu_reaches_the_hosts_of_its_configuration_and_of_its_servers() -> None:
         "kubeflow.acme.eu",
         "db.acme.eu",
     }
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *({"profile": "eu"}, {"profile": {"eu": "x"}}, {"s3": "x"}, {"pipeline": [1]}),
+        *({"spark": 1}, {"monitor": "x"}, {"monitor": {"alarm": "x"}}, {"audit": 2}),
+        *({"deploy": "x"}, {"deploy": {"api_url": 3, "service_url": []}}, {"hopsworks": "x"}),
+    ],
+)
+def test_a_value_in_place_of_a_table_is_left_to_the_command_that_reports_it(broken: Any) -> None:
+    for command in ("", "deploy", "monitor", "clearml push", "supply-chain vuln"):
+        hosts = allow_list.allowed_hosts(broken, "eu", {}, command=command)
+        assert set(hosts) <= {"api.sota.io", ".sota.io"}
 
 
 def test_the_platform_is_reached_by_the_commands_that_ship_only() -> None:

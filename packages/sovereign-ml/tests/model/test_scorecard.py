@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -109,7 +110,17 @@ def test_a_curve_of_the_wrong_shape_is_refused(change: dict[str, Any], said: str
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema_version": "2"}, {"pickle": "x"}, {"intercept": None}, {"numeric": None}]
+    "change",
+    [
+        {"schema_version": "2"},
+        {"pickle": "x"},
+        {"intercept": None},
+        {"numeric": None},
+        {"intercept": math.nan},
+        {"intercept": math.inf},
+        {"numeric": [{**CURVE.model_dump(), "missing_log_odds": math.nan}]},
+        {"numeric": [{**CURVE.model_dump(), "knots": [0.0, math.nan, 20.0]}]},
+    ],
 )
 def test_a_file_of_another_shape_is_never_scored_by_accident(
     tmp_path: Path, change: dict[str, Any]

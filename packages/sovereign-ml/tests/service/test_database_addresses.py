@@ -143,7 +143,8 @@ def test_a_host_of_the_same_private_network_is_named_and_no_other_is_meant(
     for others in ("", "db,pool", "ooler", "*"):
         with pytest.raises(SettingsError, match="CHURN_DATABASE_PLAINTEXT_HOSTS"):
             read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": others})
-    assert "disable" in read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": "db,pooler"}).log
+    for hosts in ("db,pooler", "db, pooler ", "db,Pooler"):
+        assert "disable" in read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": hosts}).log
     monkeypatch.setenv("PGHOSTADDR", "203.0.113.9")
     with pytest.raises(SettingsError, match="CHURN_DATABASE_PLAINTEXT_HOSTS"):
         read({**given, "CHURN_DATABASE_PLAINTEXT_HOSTS": "db,pooler"})

@@ -10,6 +10,7 @@ import pytest
 import bundles
 from service_desk import CUSTOMER, FEATURES, LOYAL, OTHER, Desk
 from sovereign_ml.decision_log import Draft, note_rectification, verify
+from sovereign_ml.service.api.scoring import reasons
 
 
 def test_a_score_is_the_scorecards_with_reasons_in_words_and_versions(open_service: Desk) -> None:
@@ -19,6 +20,12 @@ def test_a_score_is_the_scorecards_with_reasons_in_words_and_versions(open_servi
     assert (answer["band"], answer["outcome"]) == ("high", "offer")
     assert answer["reasons"][0] == "61 days since the last purchase raises the risk strongly"
     assert (answer["model_version"], answer["policy_version"]) == ("acme-churn 3", "0a1b2c3d4e5f")
+
+
+def test_a_score_that_no_input_moves_has_a_reason_too(open_service: Desk) -> None:
+    parts = {"recency_days": 0.0, "tenure_days": 0.0001}
+    (reason,) = reasons(open_service.runtime, FEATURES, parts)
+    assert reason == "400 days since the first purchase leaves the risk as it is"
 
 
 def test_an_answer_is_to_the_letter_what_the_log_holds(open_service: Desk) -> None:

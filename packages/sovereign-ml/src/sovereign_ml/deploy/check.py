@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator
+from importlib.util import decode_source
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,9 +176,18 @@ def _imports(folder: Path) -> Problems:
     An import counts wherever in the file it stands.
     """
     for path in _files(folder / "app" / "serve"):
-        if path.suffix == ".py":
-            for name in sorted({_refused_part(module) for module in _imported(path)} - {""}):
-                yield "imports", path, f"imports {name}, which may not be in the service"
+        if path.suffix != ".py":
+            continue
+        try:
+            modules = set(_imported(path))
+        except SyntaxError as error:
+            yield "imports", path, f"is no Python: line {error.lineno or 1}: {error.msg}"
+            continue
+        except ValueError as error:  # no UTF-8, or a zero byte
+            yield "imports", path, f"is no Python: {error}"
+            continue
+        for name in sorted({_refused_part(module) for module in modules} - {""}):
+            yield "imports", path, f"imports {name}, which may not be in the service"
 
 
 def _refused_part(module: str) -> str:
@@ -190,7 +200,7 @@ def _refused_part(module: str) -> str:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+    for node in ast.walk(ast.parse(decode_source(path.read_bytes()), filename=str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         # A relative import stays within the service class.

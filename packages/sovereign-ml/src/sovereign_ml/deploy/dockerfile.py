@@ -11,7 +11,9 @@ from sovereign_ml.deploy.stage import WHEELS
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  what the container must bind
 INSTALL_OPTIONS = ("--require-hashes", "--no-deps", f"--find-links {WHEELS}")
-_INSTALLS = re.compile(r"\bpip[\d.]*\s+install\b|\buv\s|\beasy_install\b")
+_INSTALLS = re.compile(r"\bpip[\d.]* (.* )?install\b|\buv |\beasy_install\b", re.IGNORECASE)
+_FROM = re.compile(r"--from=(\S+)")
+_COMMANDS = re.compile("[|;&]")
 _ADDRESS = re.compile(r"https?://|--(extra-)?index-url|--trusted-host")
 
 
@@ -35,8 +37,9 @@ def dockerfile_faults(text: str) -> Iterator[Fault]:
 def _steps(text: str) -> list[Instruction]:
     # A backslash at its end continues a line.
     lines = (line.strip() for line in text.replace("\\\n", " ").splitlines())
-    parts = (line.partition(" ") for line in lines if line and not line.startswith("#"))
-    return [Instruction(keyword.upper(), value.strip()) for keyword, _, value in parts]
+    # A tab separates as well as a space does.
+    parts = (line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
+    return [Instruction(first.upper(), " ".join(rest)) for first, *rest in parts]
 
 
 def _values(steps: list[Instruction], keyword: str) -> list[str]:
@@ -45,6 +48,10 @@ def _values(steps: list[Instruction], keyword: str) -> list[str]:
 
 def _base_image(steps: list[Instruction]) -> Iterator[Fault]:
     images = _values(steps, "FROM")
+    # A stage of this file needs no digest, and another image does.
+    stages = {image.split()[-1] for image in images} | {str(i) for i in range(len(images))}
+    copied = [name for value in _values(steps, "COPY") for name in _FROM.findall(value)]
+    images += [name for name in copied if name not in stages]
     if not images or not all(DIGEST.fullmatch(image.split()[0]) for image in images):
         yield "base-image", f"FROM {images}: each must name a digest, image@sha256:<64 hex digits>"
     if any("example.eu" in image or "0" * 64 in image for image in images):
@@ -77,8 +84,13 @@ def _command(steps: list[Instruction]) -> Iterator[Fault]:
 
 
 def _installation(steps: list[Instruction]) -> Iterator[Fault]:
-    installs = [value for value in _values(steps, "RUN") if _INSTALLS.search(value)]
-    words = f"{installs[0]} " if len(installs) == 1 else ""
+    # Every line counts, because those of a here-document have no keyword. So does every command of
+    # a line, also in the form of a JSON list.
+    lines = [re.sub(r'[\s"\',\[\]]+', " ", f"{keyword} {value} ") for keyword, value in steps]
+    installs = [
+        command for line in lines for command in _COMMANDS.split(line) if _INSTALLS.search(command)
+    ]
+    words = installs[0] if len(installs) == 1 else ""
     if not all(f"{option} " in words for option in INSTALL_OPTIONS):
         options = ", ".join(INSTALL_OPTIONS)
         yield "hashes", f"exactly one `pip install` may install packages, with {options}"

@@ -25,9 +25,17 @@ def rollback(
     project = linked(link)
     url = public_url(service_url, project.slug)
     history = read_releases(releases)
+    # A deployment that failed since the newest release had its variables written before.
+    tried_since = [item.id for item in api.deployments(project.id)[:1]] != [
+        item.deployment for item in history[-1:]
+    ]
     running = wait_until_running(api, project.id, _start(api, project).id, clock=clock, say=say)
-    target = next((item for item in reversed(history) if item.image_tag == running.image_tag), None)
+    # An image without a tag is unknown, and is not that of another release without one.
+    tag = running.image_tag
+    target = next((item for item in reversed(history) if tag and item.image_tag == tag), None)
     change = _missing_change(history, target, running, say)
+    if target and tried_since:
+        change = change._replace(write=target.variables)
     # The platform gives new variables to a service only when it starts.
     if change.write or change.remove:
         apply_change(api, project.id, change, say)

@@ -176,15 +176,21 @@ def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> No
         # One stream, because a second pipe that nobody reads could fill up and block the CLI.
         stderr=subprocess.STDOUT,
         text=True,
+        # A build may print any bytes.
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         # A hanging CLI would block the loop over its lines for ever.
         watchdog = Timer(timeout_s, process.kill)
         watchdog.start()
         lines = []
-        for line in process.stdout or ():
-            lines.append(line.rstrip())
-            say(lines[-1])
-        watchdog.cancel()
+        try:
+            for line in process.stdout or ():
+                lines.append(line.rstrip())
+                say(lines[-1])
+        finally:
+            # Its thread would keep this program alive until the time is over.
+            watchdog.cancel()
     if process.returncode:
         last = " ".join(lines[-1:]) or "no output"
         raise DeployError(f"`sota deploy` ended with {process.returncode}: {last}")

@@ -61,11 +61,13 @@ class SotaApi:
         cursor = ""
         while True:
             page = self._http.json("GET", f"/v1/projects?limit=100{cursor}")
-            yield from (_read(SotaProject, item) for item in page["data"])
-            pagination = page.get("pagination") or {}
-            if not pagination.get("has_more"):
+            yield from _items(SotaProject, page["data"])
+            pagination = page.get("pagination")
+            after = pagination.get("next_cursor") if isinstance(pagination, dict) else None
+            # Without a cursor, the next page would be the first one again.
+            if not after or not pagination.get("has_more"):
                 return
-            cursor = f"&cursor={quote(str(pagination['next_cursor']), safe='')}"
+            cursor = f"&cursor={quote(str(after), safe='')}"
 
     def create_project(self, name: str, slug: str) -> SotaProject:
         """Create a project. Raises SotaError with status 409 when the slug is taken."""
@@ -109,7 +111,7 @@ class SotaApi:
     def deployments(self, project: str) -> list[Deployment]:
         """Return the newest deployments (the platform's default page, 20), newest first."""
         page = self._http.json("GET", f"/v1/projects/{project}/deployments")
-        return [_read(Deployment, item) for item in page["data"]]
+        return _items(Deployment, page["data"])
 
     def logs(self, project: str, deployment: str) -> str:
         """Return the build log, from bare text or ``{"data": text}``: the clients accept both."""
@@ -129,6 +131,13 @@ class SotaApi:
             if line.startswith("data:"):
                 # The space after the colon is optional in server-sent events.
                 yield line.removeprefix("data:").removeprefix(" ")
+
+
+def _items(model: type[M], content: object) -> list[M]:
+    """Return the items of a list. The platform is written in Go, whose empty list may be null."""
+    if not isinstance(content, list | None):
+        raise SotaError(f"the API sent no list of {model.__name__.lower()}s: {str(content)[:80]!r}")
+    return [_read(model, item) for item in content or ()]
 
 
 def _read(model: type[M], content: object) -> M:

@@ -66,37 +66,46 @@ def allowed_hosts(
     """
     from sovereign_ml.jurisdictions import hosts
 
-    values = [v for v in table.get("profile", {}).get(profile, {}).values() if isinstance(v, str)]
+    values = [v for v in _part(table, "profile", profile).values() if isinstance(v, str)]
     # The profile local works without any server.
     if profile != "local":
         values += [
-            str(table.get("s3", {}).get("endpoint", "")),
-            str(table.get("pipeline", {}).get("host", "")),
+            str(_part(table, "s3").get("endpoint", "")),
+            str(_part(table, "pipeline").get("host", "")),
         ]
-        if table.get("spark", {}).get("master") == "operator":
+        if _part(table, "spark").get("master") == "operator":
             values.append(f"https://{environ.get('KUBERNETES_SERVICE_HOST', '')}")
         for name in ADDRESSES:
             values += _named_by(environ.get(name, ""), name)
     if command == "supply-chain vuln":
-        values.append(str(table.get("audit", {}).get("vulnerability_service", "")))
+        values.append(str(_part(table, "audit").get("vulnerability_service", "")))
     group = command.partition(" ")[0]
     if group == "monitor":
-        alarm = table.get("monitor", {}).get("alarm", {})
+        alarm = _part(table, "monitor", "alarm")
         values += [str(alarm.get("alertmanager", "")), str(alarm.get("webhook", ""))]
         values += [f"smtp://{alarm['smtp']}"] if alarm.get("smtp") else []
     if group in OTHER_PLATFORMS:
-        values.append(str(table.get("clearml", {}).get("api", "")))
-        hopsworks = table.get("hopsworks", {})
+        values.append(str(_part(table, "clearml").get("api", "")))
+        hopsworks = _part(table, "hopsworks")
         values += [f"https://{hopsworks['host']}"] if hopsworks.get("host") else []
         values.append(str(hopsworks.get("rest", "")))
     if group == "deploy":
-        deploy = table.get("deploy", {})
+        deploy = _part(table, "deploy")
         values += [
-            deploy.get("api_url", "https://api.sota.io"),
+            str(deploy.get("api_url", "https://api.sota.io")),
             f"https://{deploy.get('slug', '')}.sota.io",
-            deploy.get("service_url", ""),
+            str(deploy.get("service_url", "")),
         ]
     return hosts(values)
+
+
+def _part(table: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """Return a table of config.toml, an empty one where something else stands in its place."""
+    part: Any = table
+    for name in names:
+        # The command reports it, but only once the guard is there.
+        part = part.get(name) if isinstance(part, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 OTHER_PLATFORMS = ("clearml", "servers", "retain", "data-subject")

@@ -218,7 +218,8 @@ def _encrypted(
     elsewhere = parameters.get("service") or ambient.get("service")
     # Decided by the place to which libpq connects in the end: PGHOSTADDR goes before the host that
     # was named.
-    if not elsewhere and all(_is_here(host) or host in plaintext for host in _split(where)):
+    declared = {host.strip().lower() for host in plaintext}
+    if not elsewhere and all(_is_here(host) or host.lower() in declared for host in _split(where)):
         return parameters
     mode = parameters.get("sslmode") or ambient.get("sslmode") or ""
     if "sslmode" in parameters and mode not in ENCRYPTED:

@@ -61,9 +61,14 @@ class Explanation(_Frozen):
     counterfactual_text: str
 
     def reasons(self, k: int = 3) -> tuple[str, ...]:
-        """Return the ``k`` strongest influences in words, without those that have no effect."""
+        """Return the ``k`` strongest influences in words, without those that have no effect.
+
+        The first is always there: a score of which no input has an effect has a reason too.
+        """
         return tuple(
-            influence.text for influence in self.influences[:k] if influence.direction != "none"
+            influence.text
+            for place, influence in enumerate(self.influences[:k])
+            if place == 0 or influence.direction != "none"
         )
 
 

@@ -240,14 +240,11 @@ def _steps(low: float, high: float, step: float, most: int) -> NDArray[np.float6
     """Return the multiples of ``step`` from ``low`` to ``high``, evenly thinned to ``most``."""
     # A value may lie so far out that its multiples could not be counted: see `_consistent`.
     with np.errstate(over="ignore", invalid="ignore"):
-        first, last = np.floor(np.float64(low) / step), np.ceil(np.float64(high) / step)
-        places = (
-            np.arange(first, last + 1)
-            if last - first < most
-            else first + np.floor(np.linspace(0, last - first, most))
-        )
+        first = np.floor(np.float64(low) / step)
+        count = np.ceil(np.float64(high) / step) - first + 1
+        places = np.arange(count) if count <= most else np.floor(np.linspace(0, count - 1, most))
         # Multiples of 0.01 are not exact as floats, and these values are shown to people.
-        return np.round(places * step, 2)
+        return np.round((first + places) * step, 2)
 
 
 def _levels(part: Levels, row: Row) -> NDArray[Any]:

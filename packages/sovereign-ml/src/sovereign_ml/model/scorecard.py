@@ -36,7 +36,8 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {"identity": np.asarray, "as
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A score that is no number would be in the highest band: every comparison with it is false.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Curve(_Frozen):

@@ -92,5 +92,10 @@ def _key(entry: str, number: int) -> Key:
         raise ValueError(
             f"entry {number} has scope {', '.join(unknown)}; scopes are {', '.join(SCOPES)}"
         )
-    expires = date.fromisoformat(match["expires"]) if match["expires"] else None
+    try:
+        expires = date.fromisoformat(match["expires"]) if match["expires"] else None
+    except ValueError:
+        raise ValueError(
+            f"entry {number} expires on {match['expires']}, which is no day: write YYYY-MM-DD"
+        ) from None
     return Key(match["name"], scopes, match["digest"], expires)

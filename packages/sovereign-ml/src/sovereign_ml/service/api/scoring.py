@@ -296,13 +296,13 @@ def make(
 def reasons(runtime: Runtime, row: Row, contributions: dict[str, float]) -> list[str]:
     """Return the strongest influences in words, strongest first.
 
-    Influences without effect are left out.
+    Influences without effect are left out, but for the first: a score always has a reason.
     """
     strongest = sorted(contributions, key=lambda name: -abs(contributions[name]))[:REASONS]
     return [
         wording.reason(runtime.specs[name], row[name], contributions[name])
         for name in strongest
-        if wording.direction(contributions[name]) != "none"
+        if name == strongest[0] or wording.direction(contributions[name]) != "none"
     ]
 
 
