@@ -63,7 +63,11 @@ docs: build/docs-env/.installed ## the documentation as a site that needs no ser
 	@$(TOOLS)/bin/python docs/make_site.py build/docs-env/bin/zensical build/docs > build/docs.log || { cat build/docs.log; exit 1; }
 	@echo "Open build/docs/site/index.html"
 
-test: lint types wheel-check test-library test-template ## all tests; nothing can leave while they run
+# What works on one core comes first and at once; the tests have two workers each, and follow one another.
+test: ## all tests; nothing can leave while they run
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint types wheel-check shipped build/docs-env/.installed
+	@$(MAKE) --no-print-directory test-library
+	@$(MAKE) --no-print-directory test-template
 
 test-library: environment shipped ## the tests of the library, on the project of the template
 	@$(BIN)/python tests/sealed.py $(LIBRARY) $(PYTEST_ARGS)

@@ -79,16 +79,20 @@ def library_tests(folder: Path, arguments: list[str]) -> int:
     # Two workers on two cores: more threads would only wait for one another.
     env = {**os.environ, "CHURN_SHIPPED": f"{SHIPPED}/train/bin", "OMP_NUM_THREADS": "1"}
     pytest = (sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
+    image = [sys.executable, "-m", "pytest", FROM_AN_INDEX]
+    image += [option for option in arguments if option == "--no-skips"]
     with TemporaryDirectory() as temporary:
-        report = Path(temporary) / "hosts.json"
+        report, log = Path(temporary) / "hosts.json", Path(temporary) / "image.log"
+        # It waits for the index as often as it works, so that it costs less time beside the others.
+        with log.open("wb") as file:
+            building = subprocess.Popen(image, cwd=folder, env=env, stdout=file, stderr=file)
         command = watched(*pytest, f"--ignore={FROM_AN_INDEX}", report=report)
         subprocess.run(command, cwd=folder, env=env, check=False)
         exit_code, hosts = unexpected(report, "pytest")
+        outside = building.wait()
+        print(log.read_text(encoding="utf-8"))
     if hosts:
         print(f"The tests asked for hosts outside: {hosts}", file=sys.stderr)
-    image = [sys.executable, "-m", "pytest", FROM_AN_INDEX]
-    image += [option for option in arguments if option == "--no-skips"]
-    outside = subprocess.run(image, cwd=folder, env=env, check=False).returncode
     return exit_code or outside or (1 if hosts else 0)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from small_project import load, make_project, run
+from small_project import NO_PAUSES, load, make_project, run
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.egress.telemetry import silence
 
 silence(ENVIRONMENT)
+ENVIRONMENT.update(NO_PAUSES)
 for name in [name for name in ENVIRONMENT if name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_"))]:
     del ENVIRONMENT[name]  # it would sign the commits of every person of the tests
 

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 import warm_churn
-from small_project import LIBRARY, PASSED_ON, PROGRAMS
+from small_project import ON_PATH, PASSED_ON, PROGRAMS
 from sovereign_ml.cli.composition import cluster
 from sovereign_ml.config.settings import ENVIRONMENT, Settings
 from sovereign_ml.kubeflow import submit
@@ -42,8 +42,13 @@ class Cluster:
     )
     outputs: dict[str, Path] = field(default_factory=dict)
     """Folder of each artifact, as task.artifact."""
+    programs: Path = field(init=False)
+    """Folder with the ``python3`` of the tasks."""
 
     def __post_init__(self) -> None:
+        # Each task would import pandas, MLflow and DVC for itself, which takes longer than its work.
+        warm = "COLD" not in ENVIRONMENT
+        self.programs = warm_churn.write_python(self.folder / "bin") if warm else PROGRAMS
         self.image = self.folder / "project"
         self.image.mkdir(parents=True)
         for found in COPIED.finditer((self.root / "infra/Dockerfile").read_text(encoding="utf-8")):
@@ -162,10 +167,10 @@ class Cluster:
                 if not one.get("optional"):
                     given |= {entry["envVar"]: store[entry[key]] for entry in entries}
         return {
-            "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
+            "PATH": os.pathsep.join(map(str, (self.programs, PROGRAMS, "/usr/bin", "/bin"))),
             "HOME": str(home),
             "PYTHONPATH": os.pathsep.join(
-                map(str, (self.image / "src", self.image / "serve", LIBRARY))
+                map(str, (self.image / "src", self.image / "serve", *ON_PATH))
             ),
             **{name: ENVIRONMENT[name] for name in PASSED_ON if name in ENVIRONMENT},
             **given,

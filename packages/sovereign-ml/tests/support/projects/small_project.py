@@ -31,6 +31,8 @@ LIBRARY = Path(sovereign_ml.__file__).parents[1]
 TEST_PROGRAMS = Path(sys.executable).parent
 PROGRAMS = Path(settings.ENVIRONMENT.get("CHURN_SHIPPED", TEST_PROGRAMS))
 """Folder of `churn`: the environment that a team gets, if ``CHURN_SHIPPED`` names its bin folder."""
+ON_PATH = (LIBRARY,) if PROGRAMS == TEST_PROGRAMS else ()
+"""Another library on the path would hide the one that the shipped environment installed."""
 KEY = "0f" * 32
 CACHES = (
     ("PYTHONPYCACHEPREFIX",)
@@ -38,7 +40,9 @@ CACHES = (
     else ("PYTHONDONTWRITEBYTECODE",)
 )
 """Where compiled modules go; without them a command spends most of its time on compiling what it imports."""
-PASSED_ON = (*CACHES, "OMP_NUM_THREADS")
+NO_PAUSES = {"MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0", "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0"}
+"""MLflow asks a server that is away as often as ever, but without the half minute of pauses between."""
+PASSED_ON = (*CACHES, *NO_PAUSES, "OMP_NUM_THREADS")
 """Variables of the tests that a command gets as well. Workers share the cores: threads of its own would wait."""
 ANSWERS = {
     "project_slug": "acme-churn",
@@ -161,13 +165,11 @@ def environment(root: Path, **more: str) -> dict[str, str]:
     home = root.parent / "home"
     home.mkdir(exist_ok=True)
     code = root if (root / "src").is_dir() else PROJECT
-    # Another library on the path would hide the one that the shipped environment installed.
-    library = (LIBRARY,) if PROGRAMS == TEST_PROGRAMS else ()
     return {
         "PATH": f"{PROGRAMS}{os.pathsep}/usr/bin:/bin",
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", *library))),
+        "PYTHONPATH": os.pathsep.join(map(str, (code / "src", code / "serve", *ON_PATH))),
         **{name: settings.ENVIRONMENT[name] for name in PASSED_ON if name in settings.ENVIRONMENT},
         "CHURN_PSEUDONYM_KEY": KEY,
         **more,

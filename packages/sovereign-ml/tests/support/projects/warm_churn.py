@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -38,6 +39,20 @@ READ_LATE = re.compile(
 )
 """Variables that are read when they are used. A program may read others while it is imported."""
 
+PYTHON = """#!{python} -IS
+import array, json, os, socket, sys
+if sys.argv[1:2] != ["-m"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+request = dict(folder=os.getcwd(), arguments=sys.argv[2:], environ=dict(os.environ), module=True)
+with socket.socket(socket.AF_UNIX) as line:
+    line.connect({address!r})
+    line.sendmsg([b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [1, 2]))])
+    line.sendall(json.dumps(request).encode())
+    line.shutdown(socket.SHUT_WR)
+    sys.exit(int(line.makefile().read().split()[1]))
+"""
+"""An interpreter whose ``-m MODULE`` is a fork too."""
+
 
 def churn(root: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command ``churn`` in ``root``, as `small_project.churn` does."""
@@ -52,21 +67,61 @@ def forked(
     """Run the command ``churn`` in ``folder`` with no variables but these."""
     from small_project import PROGRAMS
 
-    request = {"folder": str(folder), "arguments": [*arguments], "environ": dict(environ)}
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(600)
-            line.connect(_started(PROGRAMS / "python"))
-            ancillary = array.array("i", [out.fileno(), err.fileno()])
-            line.sendmsg([b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, ancillary)])
-            line.sendall(json.dumps(request).encode())
-            line.shutdown(socket.SHUT_WR)
-            answer = line.makefile().read()
-        out.seek(0)
-        err.seek(0)
-        assert answer, f"the process was lost: {err.read()}"
-        command = ["churn", *arguments]
-        return subprocess.CompletedProcess(command, int(answer), out.read(), err.read())
+    running = Running(PROGRAMS / "python", folder, arguments, environ)
+    out, err = running.communicate()
+    return subprocess.CompletedProcess(["churn", *arguments], running.returncode, out, err)
+
+
+class Running:
+    """The command in a process group of its own, as far as tests use ``subprocess.Popen``."""
+
+    def __init__(
+        self, python: Path, folder: Path, arguments: Sequence[str], environ: Mapping[str, str]
+    ) -> None:
+        request = {"folder": str(folder), "arguments": [*arguments], "environ": dict(environ)}
+        self._out = tempfile.TemporaryFile("w+")  # noqa: SIM115  `communicate` closes both
+        self._err = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._line = socket.socket(socket.AF_UNIX)
+        self._line.connect(_started(python))
+        ancillary = array.array("i", [self._out.fileno(), self._err.fileno()])
+        self._line.sendmsg([b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, ancillary)])
+        self._line.sendall(json.dumps(request).encode())
+        self._line.shutdown(socket.SHUT_WR)
+        self._answer = self._line.makefile()
+        self._line.settimeout(600)
+        self.pid = int(self._answer.readline())
+
+    def poll(self) -> int | None:
+        """Return None while it runs."""
+        ended, _, _ = select.select([self._line], [], [], 0)
+        return 0 if ended else None
+
+    def communicate(self, timeout: float = 600) -> tuple[str, str]:
+        """Wait for its end, and return what it printed."""
+        self._line.settimeout(timeout)
+        code = self._answer.read()
+        self._answer.close()
+        self._line.close()
+        texts = []
+        for file in (self._out, self._err):
+            file.seek(0)
+            texts.append(file.read())
+            file.close()
+        assert code, f"the process was lost: {texts[1]}"
+        self.returncode = int(code)
+        return texts[0], texts[1]
+
+
+def write_python(folder: Path) -> Path:
+    """Write the program ``python3`` into a new ``folder`` for PATH: what it runs is imported already."""
+    from small_project import PROGRAMS
+
+    python = PROGRAMS / "python"
+    program = folder / "python3"
+    folder.mkdir(parents=True)
+    program.write_text(PYTHON.format(python=str(python), address=_started(python)))
+    program.chmod(0o700)
+    return folder
 
 
 @cache
@@ -95,7 +150,6 @@ def _started(python: Path) -> str:
 def _serve(address: str) -> None:
     """Import, then fork for each request until the standard input is closed."""
     import importlib
-    import select
 
     from sovereign_ml.egress.telemetry import silence
 
@@ -132,6 +186,7 @@ def _answer(line: socket.socket) -> None:
     descriptors.frombytes(ancillary[0][2])
     request = json.loads(line.makefile().read())
     child = os.fork()
+    os.setpgid(child, child)  # in both processes, because either may be the first
     if child == 0:
         line.close()
         with open(os.devnull, "rb") as nothing:  # noqa: PTH123  a descriptor is needed
@@ -139,13 +194,15 @@ def _answer(line: socket.socket) -> None:
         os.dup2(descriptors[0], 1)
         os.dup2(descriptors[1], 2)
         _become(request)
+    line.sendall(f"{child}\n".encode())
     _, status = os.waitpid(child, 0)
     line.sendall(str(os.waitstatus_to_exitcode(status)).encode())
 
 
 def _become(request: dict[str, object]) -> None:
-    """Be the command: folder, variables, path of modules, arguments. Ends the process."""
+    """Be the command or module: folder, variables, path, arguments. Ends the process."""
     import random
+    import runpy
 
     folder, words, environ = request["folder"], request["arguments"], request["environ"]
     assert isinstance(folder, str) and isinstance(words, list) and isinstance(environ, dict)
@@ -162,7 +219,12 @@ def _become(request: dict[str, object]) -> None:
 
     code = 0
     try:
-        main()
+        if request.get("module"):
+            sys.path.insert(0, folder)
+            sys.argv = words
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        else:
+            main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # as the interpreter does at its end
