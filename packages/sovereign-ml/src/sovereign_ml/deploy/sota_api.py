@@ -63,7 +63,9 @@ class SotaApi:
             page = self._http.json("GET", f"/v1/projects?limit=100{cursor}")
             yield from _items(SotaProject, page["data"])
             pagination = page.get("pagination")
-            after = pagination.get("next_cursor") if isinstance(pagination, dict) else None
+            if not isinstance(pagination, dict):
+                return
+            after = pagination.get("next_cursor")
             # Without a cursor, the next page would be the first one again.
             if not after or not pagination.get("has_more"):
                 return

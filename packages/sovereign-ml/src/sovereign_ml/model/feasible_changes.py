@@ -244,7 +244,8 @@ def _steps(low: float, high: float, step: float, most: int) -> NDArray[np.float6
         count = np.ceil(np.float64(high) / step) - first + 1
         places = np.arange(count) if count <= most else np.floor(np.linspace(0, count - 1, most))
         # Multiples of 0.01 are not exact as floats, and these values are shown to people.
-        return np.round((first + places) * step, 2)
+        steps: NDArray[np.float64] = np.round((first + places) * step, 2)
+    return steps
 
 
 def _levels(part: Levels, row: Row) -> NDArray[Any]:
