@@ -203,7 +203,7 @@ def test_a_deletion_script_that_was_not_written_is_not_on_record(
     assert sorted(path.name for path in tmp_path.glob(".*.part")) == []
     assert (tmp_path / "a file").read_text() == "" and "made" in (folder / "about.json").read_text()
     done = churn(root, "leave", "finish", "nowhere", "--script", "delete.sh")
-    assert done.returncode == 2 and "nowhere is no usable dump" in done.stderr
+    assert done.returncode == 2 and "nowhere is no folder: make a dump" in done.stderr
     # Another account than the one on record gets no script either.
     assert churn(root, "leave", "audit", str(folder)).returncode == 1
     stored = json.loads((root / report).read_text())
