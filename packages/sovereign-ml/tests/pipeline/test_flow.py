@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import warm_churn
 from sealing import sealed
 from small_project import (
     LIBRARY,
@@ -250,6 +251,14 @@ def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def resume(root: Path) -> warm_churn.Running:
+    """`churn run` in a process group of its own, which has imported its packages before."""
+    return warm_churn.Running(PROGRAMS / "python", root, ["run"], environment(root))
+
+
+Process = subprocess.Popen[str] | warm_churn.Running
+
+
 def processes(root: Path, verb: str) -> list[int]:
     """The processes of this project that were started with the command ``churn <verb>``."""
     started = []
@@ -264,21 +273,21 @@ def processes(root: Path, verb: str) -> list[int]:
     return started
 
 
-def running(root: Path, step: Step) -> bool:
-    """Whether the step runs as a command, or as a stage whose output DVC has locked for a run."""
+def running(root: Path, step: Step, run: int) -> bool:
+    """Whether the step runs as a command, or as a stage whose output DVC has locked for a ``run``."""
     try:
         locks = json.loads((root / ".dvc/tmp/rwlock").read_text())
     except (FileNotFoundError, ValueError):
         locks = {}
     noted = locks.get("write", {}).get(str(root / f"data/{step.number}_{step.writes}"), {})
-    return bool(processes(root, step.verb)) or noted.get("pid") in processes(root, "run")
+    return bool(processes(root, step.verb)) or noted.get("pid") == run
 
 
-def writing(root: Path, step: Step) -> bool:
+def writing(root: Path, step: Step, _: int = 0) -> bool:
     return (root / f"data/.{step.number}_{step.writes}.part").exists()
 
 
-def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_for(happened: Callable[[], bool], process: Process) -> None:
     until = time.monotonic() + 240
     while not happened():
         assert process.poll() is None, process.communicate()
@@ -290,7 +299,7 @@ MOMENTS = ((running, 0.7), (writing, 0.0), (writing, 0.05))
 """When a step is killed, and the seconds after that."""
 
 
-def moments(step: Step) -> Sequence[tuple[Callable[[Path, Step], bool], float]]:
+def moments(step: Step) -> Sequence[tuple[Callable[[Path, Step, int], bool], float]]:
     """Return one moment of each step, so that three steps meet all; ``KILLS`` takes all of each."""
     # In a warm process the last step is over before it is seen: it is a command of its own.
     last = ((running, 0.7), (writing, 0.0), (writing, 0.005))
@@ -298,7 +307,7 @@ def moments(step: Step) -> Sequence[tuple[Callable[[Path, Step], bool], float]]:
     return of_step if "KILLS" in ENVIRONMENT else of_step[step.number % 3 :][:1]
 
 
-def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> tuple[int, str]:
+def kill(process: Process, number: int = signal.SIGKILL) -> tuple[int, str]:
     os.killpg(process.pid, number)
     _, said = process.communicate(timeout=60)
     return process.returncode, said
@@ -313,8 +322,8 @@ def test_killed_in_every_step_the_next_run_goes_on_and_takes_nothing_half(
         alone = step is STEPS[-1]
         assert not alone or churn(root, "register").returncode == 0
         for moment, delay in moments(step):
-            process = start(root, step.verb if alone else "run")
-            wait_for(lambda seen=moment, at=step: seen(root, at), process)
+            process: Process = start(root, step.verb) if alone else resume(root)
+            wait_for(lambda seen=moment, at=step, run=process.pid: seen(root, at, run), process)
             assert alone or not processes(root, step.verb), "the steps of a run share its process"
             time.sleep(delay)
             assert kill(process)[0] == -signal.SIGKILL
@@ -367,7 +376,7 @@ def test_ctrl_c_ends_with_130_and_one_line(changed_root: Path, arguments: tuple[
     configure(changed_root, {"train.seed": 8})
     train = BY_VERB["train"]
     process = start(changed_root, *arguments)
-    wait_for(lambda: running(changed_root, train), process)
+    wait_for(lambda: running(changed_root, train, process.pid), process)
     time.sleep(1.5)
     code, said = kill(process, signal.SIGINT)
     assert code == 130
