@@ -189,8 +189,8 @@ def test_no_part_of_a_password_stays_in_the_address_of_the_template(
 ) -> None:
     """The pattern is read from the hook, which only cookiecutter can run as a whole."""
     hook = (ROOT / "hooks/post_gen_project.py").read_text(encoding="utf-8")
-    (call,) = re.findall(r're\.sub\(r"([^"]+)", r"([^"]+)", address\)', hook)
-    assert re.sub(*call, address) == kept
+    ((pattern, replacement),) = re.findall(r're\.sub\(r"([^"]+)", r"([^"]+)", address\)', hook)
+    assert re.sub(pattern, replacement, address) == kept
 
 
 def _content(path: Path) -> bytes:
