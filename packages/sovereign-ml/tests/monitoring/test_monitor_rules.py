@@ -456,3 +456,15 @@ def test_a_list_leaves_out_who_objected_and_the_log_keeps_no_list(tmp_path: Path
     with pytest.raises(Misuse, match="a campaign 'spring' already"):
         campaign.draw(log, scores, name="spring", **usual)
     log.close()
+
+
+def test_a_history_that_is_too_short_for_a_backtest_is_told_in_one_line() -> None:
+    past = SimpleNamespace(
+        horizon_days=30,
+        complete_until=datetime(2026, 6, 30),
+        oldest_event=datetime(2026, 6, 20),
+        newest_event=datetime(2026, 6, 30, 5),
+        snapshots=lambda _: pd.DataFrame({"event_timestamp": pd.to_datetime([])}),
+    )
+    with pytest.raises(Refused, match="begin on 2026-06-20 and end on 2026-06-30: no day has"):
+        backtest.backtest(None, past, MonitorSettings(), weeks=2, smallest=5)  # type: ignore[arg-type]

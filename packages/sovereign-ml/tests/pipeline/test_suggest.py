@@ -1290,3 +1290,11 @@ def test_a_file_without_an_amount_names_the_way_for_events(tmp_path: Path) -> No
     text = tickets("ticket_id,customer,opened_at,topic,length,status")
     assert any(note.endswith("lines.csv --event NAME") for note in look(tmp_path, text)[2].notes)
     assert not look(tmp_path, shop("2024-02-01"))[2].notes
+
+
+def test_a_few_addresses_in_a_small_file_are_not_shown_as_states(tmp_path: Path) -> None:
+    rows = [[f"C{i % 3}", "2024-02-01", "5.00", f"anna.berg{i}@mail.example"] for i in range(6)]
+    text = table("customer_id,order_date,amount,bemail", rows)
+    found = look(tmp_path, text, where="bemail <> 'nobody'")[2]
+    assert found.trial.samples
+    assert "anna.berg" not in str(found.trial.samples)

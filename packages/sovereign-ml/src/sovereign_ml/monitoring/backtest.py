@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.bundle.sealed import Bundle
 from sovereign_ml.config.monitoring import MonitorSettings
+from sovereign_ml.errors import Refused
 from sovereign_ml.monitoring import outcomes
 from sovereign_ml.monitoring.comparison import breaches, compare
 from sovereign_ml.monitoring.past_days import PastDays
@@ -97,6 +98,12 @@ def backtest(
         if len(part := rows[rows["event_timestamp"] == day])
     }
     days = [day for day in days if day in every and day - timedelta(days=horizon) in every]
+    if not days:
+        raise Refused(
+            f"The transactions begin on {past.oldest_event:%Y-%m-%d} and end on "
+            f"{past.newest_event:%Y-%m-%d}: no day has customers both then and {horizon} days "
+            "before. A test on the past needs a longer history."
+        )
     runs = []
     for day in days:
         reference = _reference(sealed, every[day - timedelta(days=horizon)])

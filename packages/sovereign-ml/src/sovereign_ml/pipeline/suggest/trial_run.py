@@ -184,7 +184,9 @@ def _few_words(
     for name in db.mentioned(used, *expressions):
         column = db.quoted(name)
         distinct = f"(SELECT DISTINCT {column} FROM source_transactions)"  # noqa: S608
-        # A few words, shared by many rows, reveal nothing about a person.
-        if db.count(connection, distinct) <= FEW_WORDS:
+        words = db.count(connection, distinct)
+        # A few words, shared by many rows, reveal nothing about a person. In a small file every
+        # name and address would be one of a few.
+        if words <= FEW_WORDS and 2 * words <= db.count(connection, SOURCE):
             names.append(name)
     return names
