@@ -7,11 +7,20 @@ import pytest
 from pydantic import ValidationError
 
 from bundles import policy, write_bundle
-from cards import LIBRARY
-from sovereign_ml.bundle.sealed import read_bundle, read_policy, read_rules, rules_json, seal_bundle
+from cards import LIBRARY, POLICY, card
+from sovereign_ml.bundle.sealed import (
+    MANIFEST,
+    read_bundle,
+    read_policy,
+    read_rules,
+    rules_json,
+    seal_bundle,
+)
 from sovereign_ml.card.rules import RulePolicy
+from sovereign_ml.card.rules.own import NO_OWN_RULES
 from sovereign_ml.errors import Misuse
 from sovereign_ml.monitoring.population import REFERENCE, read_reference
+from sovereign_ml.registry import approvals
 
 
 @pytest.fixture
@@ -191,3 +200,23 @@ def _seal(folder: Path) -> None:
         created_at="2026-11-24T09:00:00Z",
         **source,
     )
+
+
+@pytest.mark.parametrize("changed", ["", "policy.json", "card.json"])
+def test_an_approval_seals_no_bundle_that_was_changed(folder: Path, changed: str) -> None:
+    approved, copies = card(), folder.parent / "card"
+    copies.mkdir()
+    approvals.write(approved, copies, POLICY, NO_OWN_RULES)
+    (folder / "card.json").write_bytes((copies / "card.json").read_bytes())
+    _seal(folder)
+    if changed:
+        path = folder / changed
+        path.write_bytes(path.read_bytes() + b" ")
+    before = (folder / MANIFEST).read_bytes()
+    approvals.publish(approved, copies, folder, POLICY, NO_OWN_RULES)
+    if changed:
+        assert (folder / MANIFEST).read_bytes() == before
+        with pytest.raises(ValueError, match="changed after the bundle was sealed"):
+            read_bundle(folder)
+    else:
+        assert read_bundle(folder).card["content_hash"] == approved.content_hash

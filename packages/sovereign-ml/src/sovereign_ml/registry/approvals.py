@@ -46,13 +46,18 @@ def publish(card: Card, folder: Path, bundle: Path, policy: RulePolicy, own: Own
 
 
 def _seal_again(bundle: Path, card: Path) -> None:
-    from sovereign_ml.bundle.sealed import MANIFEST, read_manifest, seal_again
+    from sovereign_ml.bundle.sealed import MANIFEST, read_manifest, seal_again, sealed_bytes
     from sovereign_ml.card.render.outputs import FILES
 
     sealed = read_manifest(bundle / MANIFEST)
+    try:
+        own = {name: sealed_bytes(bundle, name, sealed) for name in sealed.files}
+    except ValueError:
+        # A new seal would vouch for what was changed. The old one lets nobody register or serve it.
+        return
     with writing(bundle) as folder:
-        for name in sealed.files:
-            shutil.copy((card if name in FILES else bundle) / name, folder / name)
+        for name, content in own.items():
+            (folder / name).write_bytes((card / name).read_bytes() if name in FILES else content)
         seal_again(folder, sealed)
         # Files outside the seal stay as they are.
         for path in bundle.iterdir():
