@@ -1,8 +1,15 @@
 """What a killed process leaves in a project, and what erasure and retention remove of it."""
 
+import gzip
+import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
-from sovereign_ml.data_subjects.stores.files import clear_leftovers
+import pytest
+
+from sovereign_ml.data_subjects.stores.files import Files, Versions, clear_leftovers
+from sovereign_ml.data_subjects.stores.formats import PIECE
 from sovereign_ml.storage import duckdb as db
 
 
@@ -29,3 +36,52 @@ def test_duckdb_spills_where_erasure_looks() -> None:
     assert connection.execute("SELECT current_setting('temp_directory')").fetchall() == [
         (db.SPILLED,)
     ]
+
+
+PERSON = "c" * 31 + "1"
+
+
+def cut(path: Path, text: bytes) -> None:
+    path.write_bytes(gzip.compress(text, mtime=0)[:-9])
+
+
+def encrypted(path: Path, text: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", text)
+    # Bit 0 of the flags says that a password is needed: 6 bytes behind each header's mark, or 8.
+    content = re.sub(rb"(PK\x03\x04..).", rb"\g<1>" + b"\x01", path.read_bytes(), flags=re.DOTALL)
+    path.write_bytes(re.sub(rb"(PK\x01\x02....).", rb"\g<1>" + b"\x01", content, flags=re.DOTALL))
+
+
+def damaged(path: Path, text: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", text)
+    content = bytearray(path.read_bytes())
+    content[45] ^= 255
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("pack", [cut, encrypted, damaged])
+def test_a_file_that_cannot_be_unpacked_is_left_to_a_person(
+    pack: Callable[[Path, bytes], None], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    pack(tmp_path / "data/old", b"id,day\n" + bytes(range(256)) * 40)
+    files = Files(tmp_path, (), skip=(), ours=(tmp_path / "data",))
+    (trace,) = files.find([PERSON])
+    assert (trace.place, trace.action) == ("data/old", "by hand")
+    files.remove([PERSON], [trace])
+    assert (tmp_path / "data/old").exists()
+    # As an object of DVC it stays, too: it may be the present version.
+    store = tmp_path / "cache/files/md5/ab"
+    store.mkdir(parents=True)
+    (tmp_path / "data/old").rename(store / ("c" * 30))
+    assert Versions({"cache": tmp_path / "cache"}, (), lambda: None).find([PERSON]) == []
+
+
+def test_a_person_is_found_across_two_pieces_of_a_packed_file(tmp_path: Path) -> None:
+    for place in (0, PIECE - 5, PIECE, 2 * PIECE - 31):
+        with gzip.open(tmp_path / "export.csv.gz", "wb") as packed:
+            packed.write(b"x" * place + PERSON.encode() + b"x" * PIECE)
+        (trace,) = Files(tmp_path, (), skip=(), ours=()).find([PERSON])
+        assert (trace.count, trace.action) == (1, "by hand")

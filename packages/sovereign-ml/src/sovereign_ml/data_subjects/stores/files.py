@@ -10,7 +10,12 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sovereign_ml.data_subjects.stores.formats import Format, count_people, format_of
+from sovereign_ml.data_subjects.stores.formats import (
+    Format,
+    UnsearchableError,
+    count_people,
+    format_of,
+)
 from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
 from sovereign_ml.storage.duckdb import SPILLED
 
@@ -48,12 +53,16 @@ class Files:
 
     def _look(self, path: Path, people: People) -> Trace | None:
         kind = format_of(path, self._formats)
-        count = count_people(path, people, kind)
+        place = str(path.relative_to(self._root))
+        try:
+            count = count_people(path, people, kind)
+        except UnsearchableError:
+            # Not knowing is no proof: a person has to look, or to put the file elsewhere.
+            return Trace(self.name, place, 1, "file that cannot be unpacked", "by hand")
         if not count:
             return None
         ours = any(path.is_relative_to(folder) for folder in self._ours)
         action: Action = "by hand" if not ours else "rows removed" if kind else "file removed"
-        place = str(path.relative_to(self._root))
         return Trace(self.name, place, count, ROWS if kind else FILE, action)
 
     def _walk(self) -> Iterator[Path]:
@@ -94,7 +103,7 @@ class Versions:
         for label, path in self._objects():
             key = digest_of(path)
             if key not in counts:
-                counts[key] = count_people(path, people, format_of(path, self._formats))
+                counts[key] = self._count(path, people)
             if counts[key]:
                 traces.append(self._trace(label, path, counts[key], "rows or mentions"))
         held = {key for key, count in counts.items() if count}
@@ -117,6 +126,14 @@ class Versions:
             label, _, place = trace.place.partition(": ")
             if label in self._places:
                 (self._places[label] / place).unlink(missing_ok=True)
+
+    def _count(self, path: Path, people: People) -> int:
+        try:
+            return count_people(path, people, format_of(path, self._formats))
+        except UnsearchableError:
+            # The file itself is in the project, where it is left to a person. Its version stays:
+            # it may be the present one.
+            return 0
 
     def _trace(self, label: str, path: Path, count: int, unit: str) -> Trace:
         place = f"{label}: {path.relative_to(self._places[label])}"

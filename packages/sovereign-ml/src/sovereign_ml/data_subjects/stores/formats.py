@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import mmap
 import re
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from sovereign_ml.data_subjects.stores.protocol import People
+from sovereign_ml.errors import Misuse
 
 HEAD = 16
 FEW = 4
+PIECE = 1 << 20
+LONGEST = 1 << 10
+"""Bytes of the longest pseudonym that is found across two pieces."""
+_BROKEN = (EOFError, OSError, zlib.error, zipfile.BadZipFile, RuntimeError, lzma.LZMAError)
+"""What the standard library raises for a file that is cut short, damaged or encrypted."""
+
+
+class UnsearchableError(Misuse):
+    """Say that nobody can tell whether a file is about somebody, with the reason."""
 
 
 class Format(Protocol):
@@ -37,12 +49,18 @@ def format_of(path: Path, formats: Sequence[Format]) -> Format | None:
 
 
 def count_people(path: Path, people: People, kind: Format | None) -> int:
-    """Return the number of rows about ``people``, or 1 for a mention in an unknown format."""
+    """Return the number of rows about ``people``, or 1 for a mention in an unknown format.
+
+    Raises UnsearchableError.
+    """
     return kind.count(path, people) if kind else int(mentions(path, people))
 
 
 def mentions(path: Path, people: People) -> bool:
-    """Return whether a pseudonym is in the bytes of ``path``, also inside a zip or gzip file."""
+    """Return whether a pseudonym is in the bytes of ``path``, also inside a zip or gzip file.
+
+    Raises UnsearchableError for such a file with a part that cannot be unpacked.
+    """
     pattern = re.compile(b"|".join(re.escape(name.encode()) for name in people))
     # An empty file cannot be mapped.
     if path.stat().st_size == 0:
@@ -57,10 +75,33 @@ def mentions(path: Path, people: People) -> bool:
         if present:
             return True
         head = content[:2]
+    try:
+        return any(_holds(stream, pattern) for stream in _unpacked(path, head))
+    except _BROKEN as error:
+        raise UnsearchableError(
+            f"{path} cannot be unpacked, so nobody knows who is in it: {error}. Look at it, and "
+            "repair or remove it, then call this again."
+        ) from None
+
+
+def _unpacked(path: Path, head: bytes) -> Iterator[IO[bytes]]:
+    """Yield the content of each file in ``path``, nothing if it is no zip or gzip file."""
     if head == b"PK" and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            return any(pattern.search(archive.read(name)) for name in archive.namelist())
-    if head == b"\x1f\x8b":
+            for name in archive.namelist():
+                with archive.open(name) as packed:
+                    yield packed
+    elif head == b"\x1f\x8b":
         with gzip.open(path) as packed:
-            return bool(pattern.search(packed.read()))
+            yield packed
+
+
+def _holds(stream: IO[bytes], pattern: re.Pattern[bytes]) -> bool:
+    """Return whether ``pattern`` is in ``stream``, of which only a part is held in memory."""
+    rest = b""
+    while content := stream.read(PIECE):
+        if pattern.search(rest + content):
+            return True
+        # A pseudonym may begin in one piece and end in the next.
+        rest = (rest + content)[-LONGEST:]
     return False

@@ -11,7 +11,12 @@ from typing import Any
 
 from sovereign_ml.config.connections import ObjectStorage
 from sovereign_ml.data_subjects.stores.files import entries, is_whole
-from sovereign_ml.data_subjects.stores.formats import Format, count_people, format_of
+from sovereign_ml.data_subjects.stores.formats import (
+    Format,
+    UnsearchableError,
+    count_people,
+    format_of,
+)
 from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
 from sovereign_ml.errors import Refused
 from sovereign_ml.storage import s3
@@ -267,9 +272,14 @@ class _Looks:
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "object"
                 present = self._objects.fetch(version.key, version.id, path)
-                self._known[version.etag, manifest] = (
-                    self._read(path, manifest=manifest) if present else _Look()
-                )
+                try:
+                    self._known[version.etag, manifest] = (
+                        self._read(path, manifest=manifest) if present else _Look()
+                    )
+                except UnsearchableError as error:
+                    # The path here is that of a temporary copy.
+                    place = f"The object {version.key}, version {version.id},"
+                    raise UnsearchableError(str(error).replace(str(path), place)) from None
         return self._known[version.etag, manifest]
 
     def _read(self, path: Path, *, manifest: bool) -> _Look:
