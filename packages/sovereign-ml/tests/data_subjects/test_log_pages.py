@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.data_subjects.stores.decision_log import Decisions
 from sovereign_ml.decision_log import Draft, open_log
 from sovereign_ml.errors import Refused
@@ -30,7 +31,7 @@ def test_old_pages_that_another_program_still_reads_are_no_success(
     monkeypatch.setattr(sqlite3, "connect", hurried)
     with closing(open_log(str(file))) as log:
         log.append([Draft("decision", "case-1", PERSON, '{"outcome": "secret of theirs"}')])
-    store = Decisions(lambda: open_log(str(file)), file)
+    store = Decisions(LogLocation("sqlite:///log.db", str(file)), file)
     with closing(connect(file)) as reader:
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM decision_log").fetchone() == (1,)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from sovereign_ml.config.connections import LogLocation
-from sovereign_ml.pipeline.batch_scoring import ScoringGate
+from sovereign_ml.pipeline.batch_scoring import ScoringGate, current_customers
 from sovereign_ml.storage.artifacts import write_json
 
 DAY = pa.scalar(0, pa.timestamp("us", "UTC"))
@@ -66,3 +68,35 @@ def test_who_objected_is_counted_for_that_and_not_for_consent_too(tmp_path: Path
 def test_without_consent_as_the_basis_people_the_table_lacks_are_scored(tmp_path: Path) -> None:
     people: dict[str, Any] = {"customer_id": ["a"], "consent": pa.array([None], pa.bool_())}
     assert _allowed(tmp_path, ["a", "b"], people, asks_consent=False) == (["a", "b"], {})
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("day", ["2026-05-01", "2026-06-01", "2026-07-01"])
+def test_the_rows_of_the_newest_day_are_those_that_a_whole_read_gives(
+    day: str, statistics: bool, zone: str | None, tmp_path: Path
+) -> None:
+    days = [datetime(2026, 5, 1)] * 500 + [datetime(2026, 6, 1)] * 700
+    snapshots = pa.table(
+        {
+            "gap": [None if number % 7 == 0 else number / 3 for number in range(1200)],
+            "customer_id": [f"{number:032x}" for number in range(1200)],
+            "event_timestamp": pa.array(days, pa.timestamp("us", zone)),
+        }
+    )
+    path = tmp_path / "snapshots.parquet"
+    pq.write_table(snapshots, path, row_group_size=300, write_statistics=statistics)
+    write_json(tmp_path / "summary.json", {"current": day})
+    moment = pa.scalar(datetime.fromisoformat(day), pa.timestamp("us", zone))
+    expected = snapshots.filter(pc.equal(snapshots["event_timestamp"], moment))
+    found, rows = current_customers(tmp_path, ["gap"])
+    assert (found, len(rows)) == (day, len(expected))
+    assert rows["gap"].to_pylist() == expected["gap"].to_pylist()
+    batches = list(rows.to_batches(100))
+    assert max(map(len, batches), default=0) <= 100
+    columns = expected.select(["customer_id", "event_timestamp", "gap"])
+    assert pa.Table.from_batches(batches, columns.schema).equals(columns)
+    late = pc.greater(rows["gap"], 300.0)
+    assert rows.filter(late)["gap"].to_pylist() == [
+        g for g in expected["gap"].to_pylist() if g and g > 300
+    ]

@@ -140,6 +140,19 @@ class SnapshotRows:
         """Yield the rows in parts of up to ``max_chunksize``."""
         yield from self._read(self.names, max_chunksize)
 
+    def filter(self, mask: pa.ChunkedArray) -> pa.Table:
+        """Return the rows for which ``mask`` (n,) is true, in memory."""
+        import pyarrow as pa
+
+        parts, start = [], 0
+        for part in self.to_batches(AT_ONCE):
+            chosen = mask.slice(start, len(part)).combine_chunks()
+            start += len(part)
+            parts.append(part.filter(chosen))
+        schema = self._file().schema_arrow
+        # Without a part, as on a day without customers, the batches do not tell their columns.
+        return pa.Table.from_batches(parts, pa.schema([schema.field(name) for name in self.names]))
+
     def _read(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -147,7 +160,9 @@ class SnapshotRows:
         with self._file() as file:
             columns = list(dict.fromkeys([*names, DATE]))
             day = pa.scalar(self.day, file.schema_arrow.field(DATE).type)
-            for part in file.iter_batches(size, row_groups=self._groups(file), columns=columns):
+            for rows in file.iter_batches(size, row_groups=self._groups(file), columns=columns):
+                # Columns come in the order of the file.
+                part = rows.select(columns)
                 is_current = pc.equal(part[DATE], day)
                 # A filter copies each row, and in most parts it would keep all of them.
                 yield part if pc.all(is_current).as_py() else part.filter(is_current)
