@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -26,7 +25,8 @@ def write(root: Path) -> None:
     alarms.update(root, [state(rule, "alarm") for rule in RULES], DAY, "3")
     alarms.update(root, [state("unseen", "ok")], DAY, "3")
     watch: Any = Watch(SimpleNamespace(root=root), SimpleNamespace(), root / "bundle")  # type: ignore[arg-type]
-    watch._write(a_report(alarms=tuple(alarms.unanswered(root))), a_reference(), None)
+    card: Any = {"facts": {"evaluation": {"metrics": {}}}}
+    watch._write(a_report(alarms=tuple(alarms.unanswered(root))), a_reference(), None, card)
 
 
 def killed(root: Path, at: int, *, half: bool = False) -> tuple[int, int]:
@@ -51,37 +51,29 @@ def killed(root: Path, at: int, *, half: bool = False) -> tuple[int, int]:
     return os.waitstatus_to_exitcode(status), int(told or 0)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    card = {"facts": {"evaluation": {"metrics": {}}}}
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle/card.json").write_text(json.dumps(card))
-    return tmp_path
-
-
 @pytest.mark.parametrize("half", [False, True])
-def test_a_run_that_was_killed_loses_and_doubles_no_alarm(project: Path, half: bool) -> None:
-    status, total = killed(project, 0)
+def test_a_run_that_was_killed_loses_and_doubles_no_alarm(tmp_path: Path, half: bool) -> None:
+    status, total = killed(tmp_path, 0)
     assert status == 0
     assert total > 15
-    expected = [record.id for record in alarms.read_alarms(project)]
+    expected = [record.id for record in alarms.read_alarms(tmp_path)]
     assert len(expected) == len(RULES)
     died = 0
     for at in range(1, total + 1):
         for folder in ("data", "governance"):
-            shutil.rmtree(project / folder)
-        status, _ = killed(project, at, half=half)
+            shutil.rmtree(tmp_path / folder)
+        status, _ = killed(tmp_path, at, half=half)
         died += status in (-signal.SIGKILL, -signal.SIGXFSZ)
         # Whatever is there is whole, and a report comes after its alarms.
-        there = [record.id for record in alarms.read_alarms(project)]
+        there = [record.id for record in alarms.read_alarms(tmp_path)]
         assert set(there) <= set(expected)
-        if (project / f"data/9_monitoring/{DAY}").exists():
+        if (tmp_path / f"data/9_monitoring/{DAY}").exists():
             assert there == expected
-            assert [report.day for report in reports(project)] == [f"{DAY}"]
-        assert killed(project, 0)[0] == 0
-        assert [record.id for record in alarms.read_alarms(project)] == expected
-        files = {path.name for path in (project / f"data/9_monitoring/{DAY}").iterdir()}
+            assert [report.day for report in reports(tmp_path)] == [f"{DAY}"]
+        assert killed(tmp_path, 0)[0] == 0
+        assert [record.id for record in alarms.read_alarms(tmp_path)] == expected
+        files = {path.name for path in (tmp_path / f"data/9_monitoring/{DAY}").iterdir()}
         assert files == {"monitor.json", "monitor.html", "metrics.prom"}
-        assert not list(project.rglob("*.part"))
+        assert not list(tmp_path.rglob("*.part"))
     # The last changes have no long write after them.
     assert died >= (total if not half else total // 2)
