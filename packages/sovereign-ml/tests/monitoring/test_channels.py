@@ -148,6 +148,7 @@ tls_certificate = {certificate}
 tls_privatekey = {key}
 acl_smtp_rcpt = with_login
 host_lookup =
+helo_lookup_domains =
 keep_environment =
 queue_only = true
 begin acl
