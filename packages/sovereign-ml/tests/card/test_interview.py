@@ -171,5 +171,7 @@ def test_a_file_that_is_no_toml_is_named_and_left_alone(path: Path, printed: lis
 
 def test_a_file_that_is_no_text_is_one_line(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CardError, match=r"is not UTF-8 text \(invalid start byte at byte 0\): save it as UTF-8"):
+    with pytest.raises(
+        CardError, match=r"is not UTF-8 text \(invalid start byte at byte 0\): save it as UTF-8"
+    ):
         read_answers(path)
