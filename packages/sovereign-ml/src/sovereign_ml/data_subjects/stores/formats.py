@@ -84,7 +84,7 @@ def mentions(path: Path, people: People) -> bool:
         ) from None
 
 
-def _unpacked(path: Path, head: bytes) -> Iterator[IO[bytes]]:
+def _unpacked(path: Path, head: bytes) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """Yield the content of each file in ``path``, nothing if it is no zip or gzip file."""
     if head == b"PK" and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -96,7 +96,7 @@ def _unpacked(path: Path, head: bytes) -> Iterator[IO[bytes]]:
             yield packed
 
 
-def _holds(stream: IO[bytes], pattern: re.Pattern[bytes]) -> bool:
+def _holds(stream: IO[bytes] | gzip.GzipFile, pattern: re.Pattern[bytes]) -> bool:
     """Return whether ``pattern`` is in ``stream``, of which only a part is held in memory."""
     rest = b""
     while content := stream.read(PIECE):
