@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from harness import arguments, environment, machine, publish
+from harness import arguments, cpu_seconds, environment, machine, publish
 
 from sovereign_ml.cli.composition import project_stores
 from sovereign_ml.config import settings
@@ -220,12 +220,12 @@ def report(project: Path) -> dict[str, Any]:
     command = [sys.executable, str(Path(__file__)), str(project), "--person", newest[0]]
     environ = environment(project / "src")
     load = os.getloadavg()[0]
-    start, before = time.perf_counter(), _cpu_of_children()
+    start, before = time.perf_counter(), cpu_seconds(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         command, cwd=project, env=environ, check=True, capture_output=True, text=True
     )
     seconds = time.perf_counter() - start
-    cpu = _cpu_of_children() - before
+    cpu = cpu_seconds(resource.RUSAGE_CHILDREN) - before
     measurement = json.loads(done.stdout.splitlines()[-1])
     if measurement["status"] != "complete":
         raise SystemExit(f"The erasure ended as {measurement['status']}")
@@ -242,12 +242,6 @@ def report(project: Path) -> dict[str, Any]:
             for part, took in measurement["parts"].items()
         },
     }
-
-
-def _cpu_of_children() -> float:
-    """Return the CPU seconds of all child processes that have ended."""
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness import arguments, environment, fresh, machine, publish
+from harness import arguments, cpu_seconds, environment, fresh, machine, publish
 
 SHARE, MICROSECONDS = 0.01, 5.0
 """The promises: of the CPU time of `make run`, and per connection."""
@@ -117,10 +117,10 @@ def counted(project: Path, folder: Path) -> dict[str, Any]:
     hook.mkdir()
     counts.mkdir()
     (hook / "sitecustomize.py").write_text(COUNTER.format(folder=str(counts)))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = cpu_seconds(resource.RUSAGE_CHILDREN)
     environ = environment(hook, copy / "src", HOME=str(folder))
     subprocess.run(RUN, cwd=copy, env=environ, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = cpu_seconds(resource.RUSAGE_CHILDREN) - before
     processes = [
         json.loads(path.read_text())
         for path in sorted(counts.iterdir(), key=lambda path: path.stat().st_mtime)
@@ -131,9 +131,7 @@ def counted(project: Path, folder: Path) -> dict[str, Any]:
         "processes": len(processes),
         "events": total.total(),
         "sockets": sum(count for name, count in total.items() if name.startswith("socket.")),
-        "cpu_seconds": round(
-            after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1
-        ),
+        "cpu_seconds": round(spent, 1),
         "by_event": dict(total.most_common(10)),
         "by_command": [
             {

@@ -29,8 +29,13 @@ def machine() -> dict[str, Any]:
 
 def used() -> dict[str, float]:
     """Return the CPU seconds of this process, and its peak memory in GB."""
-    spent = resource.getrusage(resource.RUSAGE_SELF)
-    return {"cpu": spent.ru_utime + spent.ru_stime, "gb": peak_kb() / 1e6}
+    return {"cpu": cpu_seconds(resource.RUSAGE_SELF), "gb": peak_kb() / 1e6}
+
+
+def cpu_seconds(*kinds: int) -> float:
+    """Return the CPU seconds of this process, of its children that have ended, or of both."""
+    spent = map(resource.getrusage, kinds)
+    return sum(each.ru_utime + each.ru_stime for each in spent)
 
 
 def peak_kb(process: int | str = "self") -> int:

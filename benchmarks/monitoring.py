@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import arguments, machine, publish
+from harness import arguments, cpu_seconds, machine, publish
 from monitoring_past import CDNOW, RETAIL, Place, alarms, found, from_file, november, shop
 from monitoring_table import page, promises
 
@@ -36,17 +36,11 @@ def main() -> int:
         work.mkdir(exist_ok=True)
         before = os.getloadavg()[0]
         result = machine() | measure(code, work.resolve())
-        result |= {"load": [before, os.getloadavg()[0]], "cpu_seconds": _cpu_seconds()}
+        spent = cpu_seconds(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        result |= {"load": [before, os.getloadavg()[0]], "cpu_seconds": spent}
     publish(options.out, "monitoring", result, page(result))
     broken = [name for name, (kept, _, _) in promises(result).items() if not kept]
     return int(bool(broken))
-
-
-def _cpu_seconds() -> float:
-    """Return the CPU time of this process and of the commands that it ran."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    used = [resource.getrusage(kind) for kind in kinds]
-    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def measure(code: Path, work: Path) -> dict[str, Any]:

@@ -52,9 +52,7 @@ def person(project: Path) -> dict[str, Any]:
     """Return a request for the first current customer, with the features of the newest snapshot."""
     bundle = read_bundle(project / "data/7_bundle")
     _, rows = current_customers(project / "data/3_features", bundle.model.features)
-    # The first parts of the file may be of earlier days.
-    part = next(part for part in rows.to_batches(1000) if len(part))
-    features = part.slice(0, 1).to_pylist()[0]
+    features = next(rows.to_batches(1000)).slice(0, 1).to_pylist()[0]
     del features["event_timestamp"]
     return {"customer_id": features.pop("customer_id"), "features": features}
 

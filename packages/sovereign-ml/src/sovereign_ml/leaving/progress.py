@@ -123,9 +123,8 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
     last, dump_time = report.get("last_dump_at"), dump.made
     report.setdefault("system", "sagemaker")
     report.setdefault("since", f"{now:%Y-%m-%d}")
-    check_account(report, dump)
+    check_origin(report, dump)
     report["account"] = report.get("account") or dump.account
-    check_region(report, dump)
     report["region"] = report.get("region") or _region(dump)
     # An older dump does not replace the state of a newer one.
     if last is None or dump_time >= (utc(last) or dump_time):
@@ -245,18 +244,14 @@ def contradicts_deletion(report: Mapping[str, Any], dump: Dump) -> bool:
     return evidence is not None and dump.made > evidence and bool(kinds_with_people(dump))
 
 
-def check_account(report: Mapping[str, Any], dump: Dump) -> None:
-    """Refuse a dump of another account than that of the report."""
+def check_origin(report: Mapping[str, Any], dump: Dump) -> None:
+    """Refuse a dump of another account than the report's, of another region, or of none it names."""
     # In one report, an emptied account would hide what is left in the other.
     if report.get("account") not in (None, "", dump.account) and dump.account:
         raise Refused(
             f"{dump.folder} is a dump of another account than the one in {REPORT}: "
             "leave one account at a time."
         )
-
-
-def check_region(report: Mapping[str, Any], dump: Dump) -> None:
-    """Refuse a dump of another region than that of the report, or of none that it names."""
     # SageMaker answers for one region only: an empty one would prove nothing about the other.
     if report.get("region") and report["region"] != _region(dump):
         raise Refused(

@@ -18,12 +18,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from sovereign_ml.decision_log import DecisionLog, Draft, Rejection
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.model.scorecard import Floats
+from sovereign_ml.monitoring.outcomes import Flags
 from sovereign_ml.monitoring.past_days import PastDays
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 SMALLEST = 50
 """Smallest number of matured people in each group for which a result is shown."""
-Flags = NDArray[np.bool_]
 
 
 class Uplift(BaseModel):

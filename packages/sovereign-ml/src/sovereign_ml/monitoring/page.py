@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,11 +68,10 @@ def _pictures(
 
 def _estimates(report: MonitorReport) -> list[float | None]:
     """Return for each week the rate that the newest early look at it expects, or None."""
-    starts = [date.fromisoformat(week.week) for week in report.weeks]
-    estimates: list[float | None] = [None] * len(starts)
+    estimates: list[float | None] = [None] * len(report.weeks)
     for look in report.early:
         # The newest of the people that a look takes were decided on the day that it names.
-        places = [i for i, day in enumerate(starts) if day <= date.fromisoformat(look.decided)]
+        places = [i for i, week in enumerate(report.weeks) if week.week <= look.decided]
         if places and report.weeks[places[-1]].observed is None:
             estimates[places[-1]] = look.estimate
     return estimates

@@ -287,6 +287,7 @@ class Watch:
         newest = matured["event_timestamp"].max()
         horizon = self.settings.features.horizon_days
         age = (newest - matured["event_timestamp"]) // timedelta(days=horizon)
+        threshold = policy.action_threshold
         batches = []
         for _, part in matured.groupby(age):
             rows = outcomes.first_of_each(part, horizon)
@@ -295,8 +296,7 @@ class Watch:
                 continue
             groups = self._groups(rows["customer_id"], newest)
             score, smallest = rows["score"].to_numpy(dtype=float), self.settings.evaluate.min_group
-            limit = policy.action_threshold
-            batches.append(metrics.fairness(y, score, groups, limit, smallest))
+            batches.append(metrics.fairness(y, score, groups, threshold, smallest))
         return batches
 
     def _groups(self, customers: pd.Series[str], end: datetime) -> Mapping[str, pd.Series[Any]]:

@@ -137,21 +137,17 @@ class SnapshotRows:
         return pa.chunked_array(columns, self._file().schema_arrow.field(name).type)
 
     def to_batches(self, max_chunksize: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in parts of up to ``max_chunksize``."""
+        """Yield the rows in parts of up to ``max_chunksize``, and no empty part."""
         yield from self._read(self.names, max_chunksize)
 
     def filter(self, mask: pa.ChunkedArray) -> pa.Table:
         """Return the rows for which ``mask`` (n,) is true, in memory."""
         import pyarrow as pa
 
-        parts, start = [], 0
-        for part in self.to_batches(AT_ONCE):
-            chosen = mask.slice(start, len(part)).combine_chunks()
-            start += len(part)
-            parts.append(part.filter(chosen))
-        schema = self._file().schema_arrow
-        # Without a part, as on a day without customers, the batches do not tell their columns.
-        return pa.Table.from_batches(parts, pa.schema([schema.field(name) for name in self.names]))
+        fields = self._file().schema_arrow
+        # A day without customers has no part that would tell the columns.
+        schema = pa.schema([fields.field(name) for name in self.names])
+        return pa.Table.from_batches(self.to_batches(AT_ONCE), schema).filter(mask)
 
     def _read(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -165,7 +161,9 @@ class SnapshotRows:
                 part = rows.select(columns)
                 is_current = pc.equal(part[DATE], day)
                 # A filter copies each row, and in most parts it would keep all of them.
-                yield part if pc.all(is_current).as_py() else part.filter(is_current)
+                current = part if pc.all(is_current).as_py() else part.filter(is_current)
+                if len(current):
+                    yield current
 
     def _file(self) -> pq.ParquetFile:
         import pyarrow.parquet as pq

@@ -69,7 +69,9 @@ class MlflowRegistry:
         Tags that promotion itself writes are left out.
         """
         with self._api() as api:
-            entry = {str(item.version): item for item in self._versions(api)}.get(version)
+            entry = {str(item.version): item for item in mlflow.versions(api, self._name)}.get(
+                version
+            )
             if entry is None:
                 return None
             tags = {k: v for k, v in entry.tags.items() if k not in (MARK, mlflow.SEAL)}
@@ -82,12 +84,8 @@ class MlflowRegistry:
     def marks(self) -> Mapping[str, str]:
         """Return the tag ``promotion_chain`` of every version that has one."""
         with self._api() as api:
-            entries = self._versions(api)
+            entries = mlflow.versions(api, self._name)
             return {str(item.version): item.tags[MARK] for item in entries if MARK in item.tags}
-
-    def _versions(self, api: Any) -> list[Any]:
-        named = f"name = '{self._name}'"
-        return list(mlflow.pages(lambda token: api.search_model_versions(named, page_token=token)))
 
     def move(self, move: AliasMove) -> None:
         """Record the move, then move the alias. Remove the record if the alias does not move."""

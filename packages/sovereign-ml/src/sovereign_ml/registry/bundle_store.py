@@ -109,9 +109,7 @@ def _version(api: Any, name: str, version: str) -> Any:
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        entries = mlflow.pages(
-            lambda token: api.search_model_versions(f"name = '{name}'", page_token=token)
-        )
+        entries = mlflow.versions(api, name)
         numbers = ", ".join(map(str, sorted(int(item.version) for item in entries)))
         available = f"versions {numbers}" if numbers else "none: run `churn register` first"
         raise Refused(

@@ -139,6 +139,11 @@ def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
             return
 
 
+def versions(api: Any, name: str) -> Iterator[Any]:
+    """Yield every registered version of the model ``name``."""
+    return pages(lambda token: api.search_model_versions(f"name = '{name}'", page_token=token))
+
+
 def artifact(tracking: Tracking, run_id: str, path: str) -> Any:
     """Return the parsed JSON artifact at ``path`` of a run."""
     import mlflow
@@ -320,9 +325,7 @@ def register(tracking: Tracking, new: ModelVersion) -> tuple[str, datetime]:
 
 
 def _same(api: Any, name: str, new: ModelVersion) -> Any:
-    for version in pages(
-        lambda token: api.search_model_versions(f"name = '{name}'", page_token=token)
-    ):
+    for version in versions(api, name):
         if version.run_id == new.run_id and new.tags.items() <= version.tags.items():
             return version
     return None

@@ -88,10 +88,7 @@ def write_json(path: Path, value: Any) -> None:
     The file appears whole: a process that is killed leaves the one before.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    side = path.with_name(f".{path.name}.part")
-    side.write_text(text, encoding="utf-8")
-    _flush(side)
-    side.replace(path)
+    replaced(path, lambda side: side.write_text(text, encoding="utf-8"))
 
 
 def read_json(path: Path) -> Any:

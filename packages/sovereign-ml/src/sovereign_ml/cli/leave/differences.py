@@ -49,12 +49,10 @@ def parity(
         str, typer.Option(help="Member of a JSON answer that holds the probability.")
     ] = "",
     tolerance: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Largest difference of a probability."),
+        float, typer.Option(min=0, max=1, help="Largest difference of a probability.")
     ] = 0.01,
     may_lack: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Share of rows that need not be comparable."),
+        float, typer.Option(min=0, max=1, help="Share of rows that need not be comparable.")
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="For another program.")] = False,
     profile: ProfileOption = None,

@@ -16,7 +16,6 @@ from sovereign_ml.cli.leave.bring import DumpArgument, minimiser, opened
 from sovereign_ml.cli.profile import ProfileOption, load_settings
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving import code_audit
-from sovereign_ml.privacy.tombstones import write_durably
 
 if TYPE_CHECKING:
     from sovereign_ml.leaving.checklist import ChecklistFinding, ChecklistRule
@@ -55,6 +54,8 @@ def audit(
     waived = _Waived(findings, result.uses, _waivers(profile, dump), looked_at)
     # A forge needs this file most when the audit fails, so it is written first.
     if sarif is not None:
+        from sovereign_ml.privacy.tombstones import write_durably
+
         log = waived.sarif(result.not_read, str(code or ""))
         write_durably(sarif, json.dumps(log, indent=1) + "\n")
     answer: dict[str, Any] = {}
@@ -233,6 +234,7 @@ def finish(
     """Write the deletion script, or confirm from a later dump that nothing is left."""
     from sovereign_ml.leaving import deletion, progress
     from sovereign_ml.pipeline.card_facts.left_system import REPORT
+    from sovereign_ml.privacy.tombstones import write_durably
 
     settings = load_settings(profile)
     answers = opened(settings, dump)
@@ -241,9 +243,7 @@ def finish(
         typer.echo(f"Nothing is left in SageMaker. Evidence: {REPORT}. Delete {dump} now.")
         return
     progress.check_age(answers, now())
-    report = progress.read(settings.root)
-    progress.check_account(report, answers)
-    progress.check_region(report, answers)
+    progress.check_origin(progress.read(settings.root), answers)
     text = deletion.deletion_script(answers)
     # A slip could name a file of the dump, which is the only copy by then.
     if script.is_file() and not deletion.is_deletion_script(script.read_bytes()):

@@ -36,22 +36,18 @@ def list_command(
     share: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            max=1,
-            help="Share to take; default: contact_budget of the table evaluate.",
+            min=0, max=1, help="Share to take; default: contact_budget of the table evaluate."
         ),
     ] = None,
     # Without controls nobody could tell what the offer changed.
     control: Annotated[
-        float,
-        typer.Option(min=0.01, max=0.9, help="Share of them that gets no offer."),
+        float, typer.Option(min=0.01, max=0.9, help="Share of them that gets no offer.")
     ] = 0.2,
     value: Annotated[
         str, typer.Option(help="A feature in EUR: take score times value, not score alone.")
     ] = "",
     effect: Annotated[
-        float,
-        typer.Option(min=0.001, max=1, help="Change of churn that must show."),
+        float, typer.Option(min=0.001, max=1, help="Change of churn that must show.")
     ] = 0.05,
     profile: ProfileOption = None,
 ) -> None:

@@ -25,7 +25,14 @@ _BROKEN = (EOFError, OSError, zlib.error, zipfile.BadZipFile, RuntimeError, lzma
 
 
 class UnsearchableError(Misuse):
-    """Say that nobody can tell whether a file is about somebody, with the reason."""
+    """Say that nobody can tell whether the file at ``place`` is about somebody, and why."""
+
+    def __init__(self, place: object, reason: object) -> None:
+        super().__init__(
+            f"{place} cannot be unpacked, so nobody knows who is in it: {reason}. Look at it, and "
+            "repair or remove it, then call this again."
+        )
+        self.reason = reason
 
 
 class Format(Protocol):
@@ -78,10 +85,7 @@ def mentions(path: Path, people: People) -> bool:
     try:
         return any(_holds(stream, pattern) for stream in _unpacked(path, head))
     except _BROKEN as error:
-        raise UnsearchableError(
-            f"{path} cannot be unpacked, so nobody knows who is in it: {error}. Look at it, and "
-            "repair or remove it, then call this again."
-        ) from None
+        raise UnsearchableError(path, error) from None
 
 
 def _unpacked(path: Path, head: bytes) -> Iterator[IO[bytes] | gzip.GzipFile]:

@@ -114,7 +114,7 @@ class ParquetRows:
 
     def _theirs(self, path: Path, people: People) -> str:
         some = ", ".join(_text(name) for name in people)
-        kinds = db.types_of(self._connection, f"SELECT * FROM {_table(path)}")  # noqa: S608
+        kinds = self._columns(path)
         conditions = [
             f"{_name(column)} IN ({some})" for column, kind in kinds.items() if kind == "VARCHAR"
         ]

@@ -279,7 +279,7 @@ class _Looks:
                 except UnsearchableError as error:
                     # The path here is that of a temporary copy.
                     place = f"The object {version.key}, version {version.id},"
-                    raise UnsearchableError(str(error).replace(str(path), place)) from None
+                    raise UnsearchableError(place, error.reason) from None
         return self._known[version.etag, manifest]
 
     def _read(self, path: Path, *, manifest: bool) -> _Look:
