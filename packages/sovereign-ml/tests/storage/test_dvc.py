@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,34 @@ def test_ctrl_c_is_an_interrupt_also_while_dvc_holds_no_lock(
     monkeypatch.setattr(Repo, "_reset", interrupted)
     with pytest.raises(KeyboardInterrupt):
         dvc.reproduce(tmp_path, {"churn first": lambda: None})
+
+
+@pytest.mark.parametrize("stages", [("first", "second"), ("first",)], ids=["in the middle", "last"])
+def test_ctrl_c_that_a_library_swallows_stops_the_flow_after_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stage = "  {0}:\n    cmd: churn {0}\n    outs: [{0}.out]\n    deps: [{1}]\n"
+    inputs = ["input", "first.out"]
+    (tmp_path / "input").write_text("1")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n" + "".join(map(stage.format, stages, inputs[: len(stages)]))
+    )
+    subprocess.run([DVC, "init", "--no-scm", "-q"], check=True)
+
+    def swallows() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        Path("first.out").write_text("1")
+
+    steps = {"churn first": swallows, "churn second": lambda: pytest.fail("went on")}
+    # A shell may have started the tests with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            dvc.reproduce(tmp_path, steps)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "first.out").read_text() == "1"
+    dvc.reproduce(tmp_path, {"churn second": lambda: Path("second.out").write_text("1") and None})

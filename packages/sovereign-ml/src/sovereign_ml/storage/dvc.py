@@ -7,11 +7,14 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import yaml
@@ -44,16 +47,22 @@ def reproduce(root: Path, steps: Mapping[str, Callable[[], None]]) -> None:
 
     ``steps`` maps commands such as "churn data" to functions. A stage with such a command runs in
     this process, so that the flow imports its libraries once, and its errors are raised. Any other
-    stage runs as a process, and its exit code becomes that of a SystemExit.
+    stage runs as a process, and its exit code becomes that of a SystemExit. Ctrl-C is raised as
+    KeyboardInterrupt, at the latest before the next stage of the mapping and at the end.
     """
     from dvc.exceptions import DvcException
 
     failures: list[Exception] = []
-    with _repo(root) as repo, _in_this_process(root, steps, failures):
+    with (
+        _repo(root) as repo,
+        _remembered_interrupt() as raise_again,
+        _in_this_process(root, steps, failures, raise_again),
+    ):
         try:
             # The graph of stages takes a library that costs more to import than this question.
             if repo.status():
                 repo.reproduce()
+            raise_again()
         except DvcException as error:
             # DVC wraps the step's own error in texts of its own.
             if failures:
@@ -62,6 +71,38 @@ def reproduce(root: Path, steps: Mapping[str, Callable[[], None]]) -> None:
             if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
                 raise KeyboardInterrupt from None
             _stop(error)
+
+
+@contextmanager
+def _remembered_interrupt() -> Iterator[Callable[[], None]]:
+    """Return a function that raises KeyboardInterrupt if Ctrl-C has been pressed since.
+
+    Python raises it wherever the main thread is. In a finaliser, a callback of C or a bare
+    ``except:`` around an optional import it is lost, and a flow of minutes would go on.
+    """
+    pressed = threading.Event()
+    default = signal.getsignal(signal.SIGINT)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        signal.default_int_handler(number, frame)
+
+    def raise_again() -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+    # Only the main thread may set a handler. A shell has jobs in the background ignore Ctrl-C.
+    ours = (
+        default is signal.default_int_handler
+        and threading.current_thread() is threading.main_thread()
+    )
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield raise_again
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, default)
 
 
 def _causes(error: BaseException, *, implicit: bool = True) -> list[BaseException]:
@@ -77,7 +118,10 @@ def _causes(error: BaseException, *, implicit: bool = True) -> list[BaseExceptio
 
 @contextmanager
 def _in_this_process(
-    root: Path, steps: Mapping[str, Callable[[], None]], failures: list[Exception]
+    root: Path,
+    steps: Mapping[str, Callable[[], None]],
+    failures: list[Exception],
+    raise_again: Callable[[], None],
 ) -> Iterator[None]:
     """Make DVC call the functions in ``steps`` where it would start their commands as processes."""
     from dvc.stage import run
@@ -88,6 +132,7 @@ def _in_this_process(
         if command not in steps:
             start_process(executable, command, **options)
             return
+        raise_again()
         try:
             with chdir(root):
                 steps[command]()
