@@ -29,12 +29,16 @@ ELSEWHERE: Final = (
 
 PLAIN: Final = tuple(
     word
-    for setting in ("log.showSignature=false", "log.follow=false", "core.commitGraph=false")
+    for setting in (
+        *("log.showSignature=false", "log.follow=false", "core.commitGraph=false"),
+        "i18n.logOutputEncoding=UTF-8",
+    )
     for word in ("-c", setting)
 )
 """Options with which git reads parents from the commits and lists every commit of a path.
 
-They hold whatever the repository sets.
+Names come as UTF-8: in another encoding an author would not be known again. They hold whatever the
+repository sets.
 """
 
 ENVIRONMENT: Final = os.environ  # noqa: TID251  git is asked below the settings, too
@@ -46,7 +50,8 @@ class GitError(Exception):
 
 def in_repository(root: Path) -> bool:
     """Return whether ``root`` is in a git repository, also in one that git refuses to read."""
-    folders = (root, *root.absolute().parents)
+    # Git follows links, so a link into a repository is in it.
+    folders = (root, *root.resolve().parents)
     return any((folder / ".git").exists() for folder in folders)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from silent_git import broken, foreign, no_repository, not_installed
 from small_project import commit, make_project
-from sovereign_ml.git import GitError
+from sovereign_ml.git import GitError, in_repository
 from sovereign_ml.storage import commit_lineage
 
 AUTHOR = "Test <test@acme.example>"
@@ -177,6 +177,35 @@ def test_another_repository_in_the_environment_does_not_answer(
     change(root, "model_card.toml", "Ada Lovelace")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
     assert "Ada Lovelace <ada@acme.example>" in commit_lineage.authors_by_git(root)
+
+
+@pytest.mark.parametrize("header", ["", "ISO-8859-1"], ids=["plain", "claimed"])
+@pytest.mark.parametrize("written", ["utf-8", "iso-8859-1"])
+@pytest.mark.parametrize("setting", ["i18n.logOutputEncoding", "i18n.commitEncoding"])
+def test_an_author_is_known_by_the_same_name_in_every_encoding_of_git(
+    root: Path, setting: str, written: str, header: str
+) -> None:
+    change(root, "config.toml", "Jo M")
+    form = git(root, "cat-file", "commit", "HEAD").replace("Jo M", "Jörg Müller")
+    if header:
+        form = form.replace("\n\n", f"\nencoding {header}\n\n", 1)
+    hash_object = ["git", "-C", str(root), "hash-object", "-t", "commit", "-w", "--stdin"]
+    done = subprocess.run(hash_object, input=form.encode(written), capture_output=True, check=True)
+    git(root, "reset", "--quiet", "--hard", done.stdout.decode().strip())
+    git(root, "config", setting, "ISO-8859-1")
+    if written == "iso-8859-1" and not header:
+        with pytest.raises(GitError, match="letters that are not UTF-8"):
+            commit_lineage.authors_by_git(root)
+        assert commit_lineage.authors(root).names == ()
+    else:
+        assert "Jörg Müller <jo@acme.example>" in commit_lineage.authors_by_git(root)
+
+
+def test_a_link_into_a_repository_is_in_it(root: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(root / "src")
+    assert in_repository(link)
+    assert not in_repository(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("how", ["edited", "staged", "new", "assume-unchanged", "skip-worktree"])

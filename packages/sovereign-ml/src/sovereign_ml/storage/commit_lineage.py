@@ -90,10 +90,24 @@ def authors_by_git(root: Path, since: str = "") -> tuple[str, ...]:
 def _named(root: Path, commits: str, *more: str) -> list[str]:
     """Return the people whom the commits name, as ``Name <mail>``."""
     helpers = "%(trailers:key=Co-authored-by,valueonly)"
-    form = f"--format=%an <%ae>%n%cn <%ce>%n{helpers}"
+    form = f"--format=%x00%e%n%an <%ae>%n%cn <%ce>%n{helpers}"
     # Without --full-history git hides changes that a merge undid.
-    lines = git.ask(root, "log", "--full-history", form, *more, commits, "--", *COVERED)
-    return [line.strip() for line in lines.splitlines() if line.strip()]
+    text = git.ask(root, "log", "--full-history", form, *more, commits, "--", *COVERED)
+    if "\N{REPLACEMENT CHARACTER}" in text:
+        raise GitError("a commit names somebody in letters that are not UTF-8")
+    people = []
+    for entry in text.split("\0")[1:]:
+        encoding, *lines = entry.split("\n")
+        people += [_as_written(line.strip(), encoding) for line in lines if line.strip()]
+    return people
+
+
+def _as_written(line: str, encoding: str) -> str:
+    """Return a line as it is in a commit, which may claim another ``encoding`` than its UTF-8."""
+    try:
+        return line.encode(encoding or "utf-8").decode("utf-8")
+    except (UnicodeError, LookupError):
+        return line
 
 
 def _leads_to(root: Path, commit: str) -> bool:
