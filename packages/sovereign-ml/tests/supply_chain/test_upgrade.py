@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from sovereign_ml.cli.library import app
 from sovereign_ml.errors import Misuse, Refused
-from sovereign_ml.supply_chain.lockfile import library_extras, library_pin
+from sovereign_ml.supply_chain.lockfile import library_extras, library_pin, pins, read_lock
 from sovereign_ml.supply_chain.upgrade import rebuild_matches, upgrade, vendored
 from sovereign_ml.supply_chain.wheel import read_wheel
 from wheels import FILES, write_wheel
@@ -144,6 +144,41 @@ def test_a_damaged_wheel_changes_nothing(project: Path, tmp_path: Path) -> None:
     with pytest.raises(Misuse):
         upgrade(project, tmp_path / "absent.whl")
     assert state(project) == before
+
+
+@pytest.mark.parametrize("version", ["2026.11.0", "2026.12.0"])
+def test_a_good_wheel_takes_the_place_of_a_damaged_one(
+    project: Path, tmp_path: Path, version: str
+) -> None:
+    good = write_wheel(tmp_path, version, requires=["numpy>=2.2"])
+    lock = project / "requirements/train.lock"
+    if version == "2026.11.0":
+        shutil.copy(vendored(project), good)
+    vendored(project).write_bytes(b"PK\3\4 cut off")
+    upgrade(project, good)
+    assert vendored(project).read_bytes() == good.read_bytes()
+    pin = library_pin(lock.read_text())
+    assert pin is not None
+    assert pin.hashes == (read_wheel(good).sha256,)
+
+
+def test_the_pin_of_a_lock_with_the_line_ends_of_windows_is_replaced_as_a_whole(
+    project: Path, tmp_path: Path
+) -> None:
+    lock = project / "requirements/train.lock"
+    before = lock.read_bytes()
+    new = read_wheel(write_wheel(tmp_path, "2026.12.0", requires=REQUIRES))
+    lock.write_bytes(before.replace(b"\n", b"\r\n"))
+    upgrade(project, new.path)
+    windows = lock.read_bytes()
+    assert windows.count(b"\n") == windows.count(b"\r\n") == before.count(b"\n")
+    assert [pin.hashes for pin in read_lock(lock) if pin.name == "sovereign-ml"] == [(new.sha256,)]
+    assert lock.read_text() == (project / "requirements/dev.lock").read_text()
+
+
+def test_a_hash_in_a_remark_allows_no_file() -> None:
+    text = f"one==1 --hash=sha256:{'0' * 64} # --hash=sha256:{'1' * 64}\n"
+    assert [pin.hashes for pin in pins(text)] == [("0" * 64,)]
 
 
 def test_a_folder_without_locks_of_the_library_is_refused(tmp_path: Path) -> None:

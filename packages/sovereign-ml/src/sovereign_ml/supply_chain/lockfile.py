@@ -14,12 +14,13 @@ from sovereign_ml.bundle.library_identity import DISTRIBUTION
 
 _PIN = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]\n]*\])?==(?P<version>[^\s;\\]+)"
-    r"(?P<rest>(?:[^\\\n]|\\\n)*)",
+    r"(?P<rest>(?:[^\\\n]|\\\r?\n)*)",
     re.MULTILINE,
 )
 _MARKER = re.compile(r"\s*;\s*([^\\#\n]+)")
 _IGNORED = re.compile(r"^\s*(?:#.*)?$")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_REMARK = re.compile(r"(?:^|\s)#[^\n]*")
 _REQUIREMENT = re.compile(
     r"^sovereign[-_.]ml\s*(?:\[(?P<extras>[^]]*)\])?\s*(?:$|[<>=!~;#@])", re.I
 )
@@ -56,7 +57,8 @@ def pins(text: str) -> list[Pin]:
 
 def _pin(match: re.Match[str]) -> Pin:
     marker = _MARKER.match(match["rest"])
-    hashes = tuple(sorted(_HASH.findall(match["rest"])))
+    # pip does not read a hash in a remark either.
+    hashes = tuple(sorted(_HASH.findall(_REMARK.sub("", match["rest"]))))
     condition = marker[1].strip() if marker else ""
     return Pin(normalise(match["name"]), match["version"], hashes, condition)
 
@@ -99,7 +101,9 @@ def with_library_pin(text: str, version: str, sha256: str) -> str:
     def rewrite(match: re.Match[str]) -> str:
         if normalise(match["name"]) != DISTRIBUTION:
             return match[0]
-        return f"{DISTRIBUTION}=={version} \\\n    --hash=sha256:{sha256}"
+        # The line end itself is no part of the pin; in a file of Windows a part of it is.
+        end, last = ("\r\n", "\r") if match["rest"].endswith("\r") else ("\n", "")
+        return f"{DISTRIBUTION}=={version} \\{end}    --hash=sha256:{sha256}{last}"
 
     return _PIN.sub(rewrite, text)
 

@@ -63,7 +63,8 @@ def upgrade(
     do not hold.
     """
     new = read_wheel(wheel)
-    present = [read_wheel(path) for path in sorted((project / "vendor").glob(_PATTERN))]
+    paths = sorted((project / "vendor").glob(_PATTERN))
+    present = [old for path in paths if (old := _readable(path))]
     locks = library_locks(project)
     if not locks:
         raise Refused("No file in requirements/*.lock names sovereign-ml: is this a project?")
@@ -76,7 +77,7 @@ def upgrade(
             # Bytes, because read_text would change the line ends of every other pin.
             text = lock.read_bytes().decode("utf-8")
             changes[lock] = with_library_pin(text, new.version, new.sha256).encode()
-    changes |= {old.path: None for old in present if old.path.name != wheel.name}
+    changes |= {path: None for path in paths if path.name != wheel.name}
     changed = {
         path: content
         for path, content in changes.items()
@@ -84,6 +85,14 @@ def upgrade(
     }
     write_all(changed)
     return list(changed)
+
+
+def _readable(path: Path) -> Wheel | None:
+    """Return a wheel, None for a damaged one: only another wheel can mend that."""
+    try:
+        return read_wheel(path)
+    except Refused:
+        return None
 
 
 def _refuse_older(new: Wheel, present: Iterable[Wheel], locks: Iterable[Path]) -> None:
@@ -109,10 +118,15 @@ def _refuse_unmet(new: Wheel, present: Iterable[Wheel], locks: Iterable[Path]) -
     """Raise Refused for a wheel whose requirements the pins of a lock do not meet."""
     old = [line for wheel in present for line in wheel.requires]
     for lock in locks:
+        text = lock.read_text(encoding="utf-8")
+        pin = library_pin(text)
+        # A lock that names this very wheel was resolved with it.
+        if pin and pin.hashes == (new.sha256,):
+            continue
         source = lock.with_suffix(".in")
         # Without the .in file the extras of the lock are unknown. Then all are needed.
         extras = library_extras(source) if source.is_file() else None
-        unmet = unmet_requirements(new.requires, old, lock.read_text(encoding="utf-8"), extras)
+        unmet = unmet_requirements(new.requires, old, text, extras)
         if unmet:
             raise Refused(
                 f"sovereign-ml {new.version} needs {', '.join(unmet)}, which {lock.name} does not "
