@@ -22,11 +22,13 @@ from sovereign_ml.config.tables import RegisterSettings, UpkeepSettings, Validat
 from sovereign_ml.egress import guard
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.jurisdictions import providers
+from sovereign_ml.registry import signatures
 from sovereign_ml.supply_chain.upgrade import vendored
 from sovereign_ml.supply_chain.wheel import unpack
 from sovereign_ml.upkeep import UpkeepFinding, examine, listed, overview
+from sovereign_ml.upkeep.checks import CHECKS
 from sovereign_ml.upkeep.gates import looser
-from sovereign_ml.upkeep.state import release_day
+from sovereign_ml.upkeep.state import ProjectState, release_day
 
 WHEEL = vendored(PROJECT)
 VERSION = WHEEL.name.split("-")[1]
@@ -69,6 +71,7 @@ def lock(*packages: str, library: str = VERSION) -> str:
 
 
 FIRST = lock("one==1", "two==1", "three==1")
+MANY = lock(*(f"p{number}==1" for number in range(40)))
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +181,16 @@ def config(**changes: object) -> Change:
     return lambda root: configure(root, named)
 
 
+def waiver(until: date) -> Change:
+    row = f'host = "h.example"\npayload = "metadata"\nowner = "Ada"\nreason = "until the move"\nuntil = {until}\n'
+
+    def change(root: Path) -> None:
+        with (root / "config.toml").open("a", encoding="utf-8") as file:
+            file.write(f"\n[[audit.waivers]]\n{row}")
+
+    return change
+
+
 def due(answer: str) -> Change:
     def change(root: Path) -> None:
         path = root / "model_card.toml"
@@ -236,6 +249,8 @@ NEGLECTED: list[tuple[Change, str]] = [
     (due(f'"{TODAY - timedelta(days=1)}"'), "review: model_card.toml: model.review_due is"),
     (due('"?"'), "review: model_card.toml: model.review_due is ?"),
     (due('"next year"'), "review: model_card.toml: model.review_due is next year"),
+    (due(f"{TODAY - timedelta(days=1)}T23:00:00Z"), "review: model_card.toml: model.review_due is"),
+    (due(f"{TODAY}T00:00:00Z"), ""),
     (due("true"), "review: model_card.toml: model.review_due is True"),
     (
         edit("model_card.toml", "[dpia]\n", "[dpia]\nreview_due = 2020-01-01\n"),
@@ -250,6 +265,8 @@ NEGLECTED: list[tuple[Change, str]] = [
     ),
     (shallow, "lock: cannot be judged: train.lock: the history of this shallow clone"),
     (remove("vendor"), ""),
+    (write("vendor/acme-1-py3-none-any.whl", ""), ""),
+    (remove(f"vendor/{WHEEL.name}"), ""),
     (own_index("2026.1.0"), "library: sovereign-ml 2026.1.0 is"),
     (own_index("2999.1.0"), "library: cannot be judged: its day is 2999-01-01"),
     (own_index("1.2"), "library: cannot be judged: release 1.2 names no year and month"),
@@ -276,6 +293,8 @@ NEGLECTED: list[tuple[Change, str]] = [
     (config(audit__exclude=["tests/*", "docs/*", "src/*"]), "gate: config.toml: audit.exclude is"),
     (config(audit__allow__personal_data=["US"]), "gate: config.toml: audit.allow.personal_data is"),
     (config(audit__allow__personal_data=["MOON"]), "gate: cannot be judged: 1 validation error"),
+    (waiver(TODAY - timedelta(days=1)), "gate: config.toml: audit.waivers has h.example for met"),
+    (waiver(TODAY), ""),
     (remove("governance/retention.json"), ""),
     (write("governance/retention.json", RUN), "retention: overdue and left: 7 of raw"),
     (write("governance/retention.json", "{}"), "retention: cannot be judged: 2 validation errors"),
@@ -304,12 +323,18 @@ def test_each_neglect_is_one_line_and_what_cannot_be_read_is_never_fine(
     ("until", "accepted"),
     [(TODAY, True), (TODAY + timedelta(365), True), (DAY, False), (TODAY + timedelta(366), False)],
 )
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("register.min_roc_auc", 0.5),
+        ("audit.exclude", ["tests/*", "docs/*", "samples/*"]),
+        ("audit.allow.telemetry", ["EU_OWNED", "US"]),
+    ],
+)
 def test_a_looser_gate_is_accepted_by_name_until_a_day_within_a_year(
-    root: Path, until: date, accepted: bool
+    root: Path, setting: str, value: object, until: date, accepted: bool
 ) -> None:
-    configure(
-        root, {"register.min_roc_auc": 0.5, "upkeep.accepted": {"register.min_roc_auc": until}}
-    )
+    configure(root, {setting: value, "upkeep.accepted": {setting: until}})
     assert (seen(examine(root, TODAY)) == []) is accepted
 
 
@@ -327,6 +352,8 @@ def test_a_number_that_is_none_is_looser_than_any() -> None:
         ("train", FIRST.replace(VERSION, "2999.1.0"), False),
         ("train", FIRST.replace("one==1", "one==2"), False),
         ("train", FIRST + "# a remark\n", False),
+        ("train", MANY.replace("p1==1", "p1==2").replace("p2==1", "p2==2"), False),
+        ("train", MANY.replace("p1==1", "p1==2").replace("p2==1", "q==1"), True),
         ("train", FIRST.replace("==1", "==2"), True),
         ("uv", lock("uv==2"), True),
     ],
@@ -335,9 +362,31 @@ def test_a_lock_is_as_old_as_its_packages_whatever_is_committed(
     root: Path, name: str, text: str, is_younger: bool
 ) -> None:
     later = DAY + timedelta(days=150)
+    if len(text) > len(FIRST) * 2:
+        write("requirements/train.lock", MANY, committed=DAY)(root)
     write(f"requirements/{name}.lock", text, committed=later)(root)
     lines = seen(examine(root, later + timedelta(days=60)))
     assert any(f"{name}.lock has packages of" in line for line in lines) is not is_younger, lines
+
+
+@pytest.mark.parametrize("between", [FIRST.replace("==1", "==2"), "damaged", None])
+def test_an_update_that_was_taken_back_makes_nothing_younger(
+    root: Path, between: str | None
+) -> None:
+    later = DAY + timedelta(days=380)
+    names = ("requirements/train.lock", ".cruft.json")
+    before = {name: (root / name).read_text() for name in names}
+    for name in names:
+        if between is None:
+            (root / name).unlink()
+        else:
+            (root / name).write_text(between)
+    commit(root, later)
+    for name, text in before.items():
+        write(name, text, committed=later)(root)
+    lines = seen(examine(root, later))
+    assert f"lock: requirements/train.lock has packages of {RELEASED}, " in "".join(lines)
+    assert f"template: .cruft.json: commit {COMMIT[:12]}, 380 days old" in lines
 
 
 def test_a_lock_that_came_with_an_old_release_is_as_old_as_that_release(root: Path) -> None:
@@ -390,6 +439,25 @@ def test_a_signer_who_does_nothing_for_a_year_is_named(root: Path) -> None:
     assert idle == ["bob@acme.example", "b@acme.example", "c@acme.example"]
 
 
+@pytest.mark.parametrize("longer", ["joann@acme.example", "ann@acme.example.org"])
+def test_the_key_of_somebody_with_a_longer_address_is_not_that_of_the_signer(
+    root: Path, longer: str
+) -> None:
+    shutil.rmtree(root / ".git")
+    git(root.parent, "init", "--quiet", str(root))
+    signers = root / "governance/allowed_signers"
+    signers.write_text("ann@acme.example ssh-ed25519 AAAB\n")
+    commit(root)
+    signers.write_text(signers.read_text() + f"{longer} ssh-ed25519 AAAC\n")
+    commit(root, DAY + timedelta(days=380))
+    state = ProjectState(root, DAY + timedelta(days=400))
+    with pytest.MonkeyPatch.context() as patch:
+        # Its test has real keys; here nobody signed.
+        patch.setattr(signatures, "is_set_up", lambda root: True)
+        lines = [finding[0] for finding in CHECKS["signing"](state)]
+    assert [line.split()[0] for line in lines] == ["ann@acme.example"]
+
+
 def test_the_work_of_somebody_with_a_longer_address_is_not_that_of_the_signer(root: Path) -> None:
     keys = (root / "governance/allowed_signers").read_text()
     shutil.rmtree(root / ".git")
@@ -404,7 +472,8 @@ def test_the_work_of_somebody_with_a_longer_address_is_not_that_of_the_signer(ro
 
 
 def test_many_projects_make_one_table_and_a_bad_one_says_why(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "list").write_text("acme-churn  # ours\n\nnone\nacme-churn\n", encoding="utf-8")
+    text = "\ufeffacme-churn  # ours\n\n#none\nnone\nacme-churn\n"
+    (tmp_path / "list").write_text(text, encoding="utf-8")
     folders = listed([root], tmp_path / "list")
     assert folders == [root, tmp_path / "none"]
     good, bad = (overview(folder, TODAY) for folder in folders)
@@ -413,6 +482,11 @@ def test_many_projects_make_one_table_and_a_bad_one_says_why(root: Path, tmp_pat
     assert bad.error == f"No config.toml in {bad.folder}: name the folder of a project"
     with pytest.raises(Misuse, match="cannot be read"):
         listed([], tmp_path / "no list")
+    (tmp_path / "list").write_text("C#-churn\n~/other\n", encoding="utf-8")
+    assert listed([], tmp_path / "list") == [tmp_path / "C#-churn", Path.home() / "other"]
+    (tmp_path / "list").write_text("~nobody-of-this-name/x\n", encoding="utf-8")
+    with pytest.raises(Misuse, match="cannot be read"):
+        listed([], tmp_path / "list")
 
 
 @pytest.mark.parametrize("guarded", [True, False])

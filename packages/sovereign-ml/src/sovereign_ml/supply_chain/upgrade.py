@@ -44,6 +44,11 @@ def vendored(project: Path) -> Path:
     return wheels[0]
 
 
+def has_wheel(project: Path) -> bool:
+    """Return whether the project's ``vendor/`` holds a wheel of the library, good or not."""
+    return any((project / "vendor").glob(_PATTERN))
+
+
 def library_locks(project: Path) -> list[Path]:
     """Return the locks of a project that name sovereign-ml."""
     locks = sorted((project / "requirements").glob("*.lock"))

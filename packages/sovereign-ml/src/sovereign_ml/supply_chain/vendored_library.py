@@ -10,7 +10,7 @@ from pathlib import Path
 from sovereign_ml.bundle.library_identity import LibraryIdentity, identify
 from sovereign_ml.errors import Refused
 from sovereign_ml.supply_chain.lockfile import Pin, library_pin
-from sovereign_ml.supply_chain.upgrade import library_locks, vendored
+from sovereign_ml.supply_chain.upgrade import has_wheel, library_locks, vendored
 from sovereign_ml.supply_chain.wheel import read_wheel
 
 log = logging.getLogger("sovereign_ml")
@@ -27,7 +27,7 @@ def project_identity(root: Path) -> LibraryIdentity:
     for lock in library_locks(root):
         if pin := library_pin(lock.read_text(encoding="utf-8")):
             pins[lock.name] = pin
-    if not list((root / "vendor").glob("*.whl")):
+    if not has_wheel(root):
         return _identity_by_locks(pins)
     try:
         wheel = read_wheel(vendored(root))

@@ -9,12 +9,13 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from sovereign_ml import git
+from sovereign_ml.audit import AuditPolicy
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.settings import EXAMPLES
 from sovereign_ml.errors import Misuse, Refused
@@ -127,6 +128,9 @@ def _reviews(state: ProjectState) -> Findings:
             day = answer if isinstance(answer, date) else date.fromisoformat(str(answer))
         except ValueError:
             day = None
+        # A time of TOML is a date for Python, which then compares it with none.
+        if isinstance(day, datetime):
+            day = day.date()
         if day is None or day < state.today:
             passed = f", {(state.today - day).days} days ago" if day else ""
             yield (
@@ -202,6 +206,14 @@ def _gates(state: ProjectState) -> Findings:
     advice = "Go back to it, or name the setting and a day within a year in [upkeep] accepted."
     for setting, value, allowed in loosened(state):
         yield f"config.toml: {setting} is {value}", allowed, advice
+    for waiver in state.table(AuditPolicy, "audit").waivers:
+        if waiver.until < state.today:
+            yield (
+                f"config.toml: audit.waivers has {waiver.host} for {waiver.payload} until "
+                f"{waiver.until}",
+                "a day that lies ahead",
+                "Remove the waiver, or let its owner write a later day.",
+            )
 
 
 def _retention(state: ProjectState) -> Findings:
@@ -291,8 +303,11 @@ def _signing(state: ProjectState) -> Findings:
     most = state.policy.max_idle_signer_days
     text = (state.root / signatures.SIGNERS).read_text(encoding="utf-8")
     for principal in _principals(text):
-        added = state.last_commit("-S", principal, "--", str(signatures.SIGNERS))
         # Ann's address is the end of Joann's.
+        whole = re.sub(r"([][.{}()*+?^$|\\])", r"\\\1", principal)
+        whole = f"(^|[^A-Za-z0-9._%+-]){whole}([^A-Za-z0-9.-]|$)"
+        keys = str(signatures.SIGNERS)
+        added = state.last_commit("--pickaxe-regex", f"-S{whole}", "--", keys)
         author = f"<{principal}>" if "@" in principal else principal
         worked = state.last_commit("--fixed-strings", "-i", f"--author={author}")
         # A new key counts like a commit: its owner may just have started.

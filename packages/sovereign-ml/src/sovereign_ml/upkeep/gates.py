@@ -28,18 +28,24 @@ LONGEST: Final = timedelta(days=365)
 
 def loosened(state: ProjectState) -> Iterator[tuple[str, str, str]]:
     """Yield the name, the value and the allowed value of each setting that is too loose."""
-    accepted, today = state.policy.accepted, state.today
     for where, model in GATES.items():
         table, default = state.table(model, *where), model()
         for name in model.model_fields:
             value, usual = getattr(table, name), getattr(default, name)
-            setting = ".".join((*where, name))
-            until = accepted.get(setting)
-            is_accepted = until is not None and today <= until <= today + LONGEST
-            if name != "accepted" and not is_accepted and looser(name, value, usual):
-                ended = f"; accepted until {until}" if until else ""
-                yield setting, _shown(value), f"{_shown(usual)}{ended}"
-    yield from _audit(state)
+            if name != "accepted" and looser(name, value, usual):
+                yield from _unless_accepted(
+                    state, ".".join((*where, name)), _shown(value), _shown(usual)
+                )
+    for setting, value, usual in _audit(state):
+        yield from _unless_accepted(state, setting, value, usual)
+
+
+def _unless_accepted(
+    state: ProjectState, setting: str, value: str, usual: str
+) -> Iterator[tuple[str, str, str]]:
+    until = state.policy.accepted.get(setting)
+    if until is None or not state.today <= until <= state.today + LONGEST:
+        yield setting, value, f"{usual}; accepted until {until}" if until else usual
 
 
 def looser(name: str, value: Any, usual: Any) -> bool:
@@ -68,10 +74,6 @@ def _audit(state: ProjectState) -> Iterator[tuple[str, str, str]]:
             yield f"audit.allow.{payload}", f"besides {', '.join(wider)}", usual
     if unread := sorted(set(policy.exclude) - set(default.exclude)):
         yield "audit.exclude", f"besides {', '.join(unread)}", ", ".join(default.exclude)
-    for waiver in policy.waivers:
-        if waiver.until < state.today:
-            text = f"{waiver.host} for {waiver.payload} until {waiver.until}"
-            yield "audit.waivers", text, "a day that lies ahead"
 
 
 def _shown(value: object) -> str:

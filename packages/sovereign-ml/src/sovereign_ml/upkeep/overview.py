@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -88,9 +89,11 @@ def listed(folders: Iterable[Path], file: Path | None) -> list[Path]:
     paths = list(folders)
     if file:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeError) as error:
+            # Some editors put a byte order mark in front.
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            # A remark begins a line or follows a space: a folder may be called C#.
+            rows = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
+            paths += [file.parent / Path(row).expanduser() for row in rows if row]
+        except (OSError, UnicodeError, RuntimeError) as error:
             raise Misuse(f"{file} cannot be read: {error}.") from None
-        rows = (line.partition("#")[0].strip() for line in lines)
-        paths += [file.parent / Path(row).expanduser() for row in rows if row]
     return list(dict.fromkeys(paths))

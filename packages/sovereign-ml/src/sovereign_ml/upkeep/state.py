@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -19,7 +20,7 @@ from sovereign_ml.config.tables import UpkeepSettings
 from sovereign_ml.errors import Refused
 from sovereign_ml.git import GitError
 from sovereign_ml.supply_chain.lockfile import library_pin, parse_lock
-from sovereign_ml.supply_chain.upgrade import library_locks, vendored
+from sovereign_ml.supply_chain.upgrade import has_wheel, library_locks, vendored
 from sovereign_ml.supply_chain.wheel import Wheel, read_wheel
 
 CRUFT = ".cruft.json"
@@ -59,7 +60,8 @@ class ProjectState:
     @cached_property
     def wheel(self) -> Wheel | None:
         """Return the wheel in ``vendor/``, None where a team has an index of its own."""
-        return read_wheel(vendored(self.root)) if (self.root / "vendor").exists() else None
+        # Wheels of other packages may lie there too.
+        return read_wheel(vendored(self.root)) if has_wheel(self.root) else None
 
     @cached_property
     def library_version(self) -> str:
@@ -91,8 +93,9 @@ class ProjectState:
     def lock_day(self, lock: Path) -> date:
         """Return the day since which a lock has its packages.
 
-        A change of the library's pin and one other does not make a lock younger: `churn library
-        upgrade` changes only that pin. A lock from the template is as old as that release.
+        A change of the library's pin and of one package in twenty does not make a lock younger:
+        `churn library upgrade` changes only that pin, and a new package brings a few others. A lock
+        from the template is as old as that release.
         """
         present = _others(lock.read_text(encoding="utf-8"), lock.name)
         if not present:
@@ -101,7 +104,7 @@ class ProjectState:
         def same(text: str) -> bool:
             names = {name for name, _ in present ^ _others(text, lock.name)}
             # In a lock of two packages one change is half of it, and no longer a small one.
-            return len(names) <= 1 and 2 * len(names) < len(present)
+            return len(names) <= max(1, len(present) // 20) and 2 * len(names) < len(present)
 
         day, oldest = self.unchanged_since(lock.relative_to(self.root), same)
         if oldest and (pin := library_pin(oldest)) and (released := release_day(pin.version)):
@@ -121,29 +124,27 @@ class ProjectState:
         return self.unchanged_since(Path(CRUFT), same)[0]
 
     def unchanged_since(self, path: Path, same: Callable[[str], bool]) -> tuple[date, str]:
-        """Return the day of the oldest commit since which ``same`` holds for the text of ``path``.
+        """Return the day of the oldest commit in which ``same`` holds for the text of ``path``.
 
-        The text is empty unless that commit is the first one of the file. A change that is not
+        Who takes an update back has the old state again, so other commits may lie between. The
+        text is empty unless that commit is the first one of the file. A change that is not
         committed counts from today. Raises GitError or Refused where git cannot tell.
         """
         git.refuse_shallow(self.root)
         lines = git.ask(self.root, "log", "--format=%H %cs", "--", str(path)).splitlines()
         if not lines:
             raise Refused("it is not committed, so nobody knows its age")
-        # Git lists the newest commit first, so the day moves back with each one that changed
-        # nothing.
-        day, text = self.today, ""
+        # Git lists the newest commit first, so the day moves back.
+        day, oldest = self.today, ""
         for line in lines:
             commit, written = line.split()
-            try:
+            oldest = ""
+            # The file may have been deleted or damaged in this commit.
+            with suppress(GitError, ValueError, KeyError, TypeError):
                 text = git.ask(self.root, "show", f"{commit}:./{path}")
-                if not same(text):
-                    return day, ""
-            except (GitError, ValueError, KeyError, TypeError):
-                # The file was deleted or damaged in this commit.
-                return day, ""
-            day = date.fromisoformat(written)
-        return day, text
+                if same(text):
+                    day, oldest = date.fromisoformat(written), text
+        return day, oldest
 
     def last_commit(self, *arguments: str) -> date | None:
         """Return the day of the newest commit that ``git log`` finds with these arguments."""
