@@ -172,13 +172,14 @@ def _may_see_packages(service: str, policy: AuditPolicy) -> None:
     """Refuse a service to which the policy allows no metadata."""
     from sovereign_ml.audit import Payload
     from sovereign_ml.jurisdictions import classify
+    from sovereign_ml.supply_chain.vulnerabilities import without_password
 
     # Packages and versions are metadata: they show an attacker which flaws are open.
     place = classify(service)
     if not policy.allows(place.jurisdiction, Payload.METADATA):
         owner = place.provider or place.host
         raise Refused(
-            f"[audit] vulnerability_service {service}: {owner} is {place.jurisdiction.value}, "
+            f"[audit] vulnerability_service {without_password(service)}: {owner} is {place.jurisdiction.value}, "
             "to which [audit.allow] allows no metadata. Name a mirror of your own."
         )
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 from sovereign_ml.errors import Misuse
+from sovereign_ml.supply_chain.lockfile import LockError, Pin, read_lock
 
 UNPROVEN = "Nothing is known to be safe."
-CANARY = ("pyyaml", "5.3")
+CANARY = Pin("pyyaml", "5.3", ("0" * 64,))
 """A release with published advisories, such as CVE-2020-1747. Every working service knows one."""
 
 
@@ -28,29 +32,51 @@ class Vulnerability(NamedTuple):
 def vulnerabilities(lock: Path, service: str) -> list[Vulnerability]:
     """Return the vulnerabilities of ``lock``, sorted by package.
 
-    ``service`` is the query address of an OSV service. It receives names and versions only. Raises
-    Misuse, in one line, where the service does not answer, skips a package, or does not know the
-    canary: without an answer no package counts as safe.
+    ``service`` is the query address of an OSV service. It receives names and versions only: of all
+    packages, also of those that the lock has for another Python or system than this one. Raises
+    Misuse, in one line, for a file that is no lock, and where the service does not answer, skips a
+    package, or does not know the canary: without an answer no package counts as safe.
     """
+    try:
+        pins = read_lock(lock)
+    except LockError as error:
+        raise Misuse(f"{error} {UNPROVEN}") from None
+    findings = {row for part in _parts(pins) for row in _ask(part, service, lock.name)}
     # A service that finds something has data to answer from, so it needs no proof.
-    if findings := _ask(lock, service):
-        return findings
-    name, version = CANARY
-    with tempfile.TemporaryDirectory() as folder:
-        canary = Path(folder) / "canary.lock"
-        canary.write_text(f"{name}=={version} --hash=sha256:{'0' * 64}\n", encoding="utf-8")
-        if not _ask(canary, service):
-            raise Misuse(
-                f"{service} found nothing in {lock.name}, and nothing in {name} {version}, which "
-                f"has known advisories: it has none to answer from. {UNPROVEN} Point [audit] "
-                "vulnerability_service at an OSV service with PyPI's advisories."
-            )
-    return []
+    if not findings and not _ask([CANARY], service, lock.name):
+        raise Misuse(
+            f"{without_password(service)} found nothing in {lock.name}, and nothing in "
+            f"{CANARY.name} {CANARY.version}, which has known advisories: it has none to answer "
+            f"from. {UNPROVEN} Point [audit] vulnerability_service at an OSV service with PyPI's "
+            "advisories."
+        )
+    return sorted(findings)
 
 
-def _ask(lock: Path, service: str) -> list[Vulnerability]:
-    """Return pip-audit's findings for ``lock``. Raises Misuse where a package was not checked."""
+def without_password(address: str) -> str:
+    """Return a text without the user and password of the addresses in it."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", address)
+
+
+def _parts(pins: Iterable[Pin]) -> list[list[Pin]]:
+    """Return the pins in lists with one version of each package: pip-audit takes no more."""
+    versions: dict[str, dict[str, Pin]] = {}
+    for pin in pins:
+        versions.setdefault(pin.name, {})[pin.version] = pin
+    rows = zip_longest(*(pins.values() for pins in versions.values()))
+    return [[pin for pin in row if pin] for row in rows]
+
+
+def _ask(pins: Iterable[Pin], service: str, name: str) -> list[Vulnerability]:
+    """Return pip-audit's findings for pins of the lock ``name``.
+
+    Raises Misuse where a package was not checked.
+    """
     with tempfile.TemporaryDirectory() as folder:
+        lock = Path(folder) / "packages.lock"
+        # Without markers: what is not for this Python may be for that of the image.
+        lines = (f"{pin.name}=={pin.version} --hash=sha256:{pin.hashes[0]}\n" for pin in pins)
+        lock.write_text("".join(lines), encoding="utf-8")
         output = Path(folder) / "findings.json"
         options = "--require-hashes --disable-pip --vulnerability-service osv --format json"
         command = [sys.executable, "-m", "pip_audit", *options.split()]
@@ -63,14 +89,17 @@ def _ask(lock: Path, service: str) -> list[Vulnerability]:
         if not output.exists():
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise Misuse(
-                f"{service} could not be asked about {lock.name}: {reason[:200]}. {UNPROVEN}"
+                without_password(
+                    f"{service} could not be asked about {name}: {reason[:200]}. {UNPROVEN}"
+                )
             )
         rows = json.loads(output.read_text(encoding="utf-8"))["dependencies"]
     if skipped := [row["name"] for row in rows if "skip_reason" in row]:
         names = ", ".join(skipped)[:200]
-        raise Misuse(f"{service} was not asked about {names} of {lock.name}. {UNPROVEN}")
-    return sorted(
+        shown = without_password(service)
+        raise Misuse(f"{shown} was not asked about {names} of {name}. {UNPROVEN}")
+    return [
         Vulnerability(row["name"], row["version"], advisory["id"], tuple(advisory["fix_versions"]))
         for row in rows
         for advisory in row.get("vulns", ())
-    )
+    ]
