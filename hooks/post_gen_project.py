@@ -35,7 +35,7 @@ FILES = {
 """What is there only with a part."""
 WANTED = re.findall("[a-z]+", {{ cookiecutter.parts | tojson }})
 PARTS = [part for part in FILES if " or " not in part]
-MARK = re.compile(r" *(?:<!--|#) with ((?:{0})(?: or (?:{0}))*)(?: -->)?".format("|".join(PARTS)))
+MARK = re.compile(r"(?: *<!--|((?:^| +)#)) with ((?:{0})(?: or (?:{0}))*)(?: -->)?(?(1)(?=\s*$))".format("|".join(PARTS)))
 """The end of a line that is there only with a part; behind a heading, its whole section."""
 CI = {"gitlab": (".gitlab-ci.yml", ".gitlab"), "forgejo": (".forgejo",), "github": (".github",)}
 
@@ -77,7 +77,7 @@ def template_state():
     commit = git("rev-parse", "HEAD", folder=folder).stdout.strip()
     if not address or not commit:
         return None
-    return {"template": re.sub(r"^(?!ssh)(\w+://)[^/]*@", r"\1", address), "commit": commit}
+    return {"template": re.sub(r"^(?:(ssh://[^/:@]+):[^/]*(?=@)|(?!ssh)([\w+]+://)[^/]*@)", r"\1\2", address), "commit": commit}
 
 
 def write_cruft_state():
@@ -87,6 +87,9 @@ def write_cruft_state():
         answers = {key: value for key, value in ANSWERS.items() if not key.startswith("_")}
         state |= {"checkout": ANSWERS.get("_checkout"), "context": {"cookiecutter": answers}, "directory": None}
         Path(".cruft.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+    elif "_commit" not in ANSWERS:
+        say("The template is no clean clone of a git repository, so nobody can tell its version: there is no .cruft.json.\n"
+            "`cruft update` needs one; `cruft link` writes it later.")
 
 
 def first_commit():
@@ -103,7 +106,8 @@ def first_commit():
     who = [] if git("config", "user.email").stdout.strip() else [
         "-c", f"user.name={ORGANISATION}", "-c", f"user.email={CONTACT}"
     ]
-    for verb, *options in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"],
+    # Whoever ignores *.whl or *.lock everywhere would leave out what a clone needs: --force.
+    for verb, *options in (["init", "--quiet", "--initial-branch=main"], ["add", "--all", "--force"],
                            ["commit", "--quiet", "--no-verify", "--message", "Start from sovereign-ml-template"]):
         done = git(*who, verb, *options)
         if done.returncode:
@@ -133,7 +137,7 @@ def without_marks(text):
         if left_out and 0 < level <= left_out:
             left_out = 0
         mark = MARK.search(line)
-        if mark and not left_out and not is_wanted(mark[1]):
+        if mark and not left_out and not is_wanted(mark[2]):
             left_out = level
             continue
         if not left_out:

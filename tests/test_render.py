@@ -149,7 +149,9 @@ def test_each_provider_gives_the_endpoint_of_its_preset(provider: str, tmp_path:
 OF_A_FORGE = (".gitlab-ci.yml", ".gitlab", ".forgejo", ".github")
 
 
-def test_from_a_zip_programs_can_start_and_no_forge_means_no_ci_file(tmp_path: Path) -> None:
+def test_from_a_zip_programs_can_start_and_no_forge_means_no_ci_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Some tools write archives that do not say which files are programs."""
     template, archive = template_copy(), tmp_path / "template.zip"
     with zipfile.ZipFile(archive, "w") as packed:
@@ -172,6 +174,7 @@ def test_from_a_zip_programs_can_start_and_no_forge_means_no_ci_file(tmp_path: P
     }
     assert programs == {"check-images", "make-secrets", "up"}
     assert not (root / ".cruft.json").exists(), "a zip does not know its commit"
+    assert "there is no .cruft.json" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -181,6 +184,8 @@ def test_from_a_zip_programs_can_start_and_no_forge_means_no_ci_file(tmp_path: P
         ("https://token@forge.example/t.git", "https://forge.example/t.git"),
         ("https://forge.example/t@v1.git", "https://forge.example/t@v1.git"),
         ("ssh://git@forge.example/t.git", "ssh://git@forge.example/t.git"),
+        ("ssh://git:p@ss@forge.example:22/t.git", "ssh://git@forge.example:22/t.git"),
+        ("git+https://token@forge.example/t.git", "git+https://forge.example/t.git"),
         ("git@forge.example:t.git", "git@forge.example:t.git"),
     ],
 )
@@ -228,6 +233,12 @@ BAD = [
     ("project_name", ""),
     ("organisation", "Acme\\GmbH"),
     ("organisation", "{{ 7 }}{"),
+    ("organisation", "   "),
+    ("organisation", "Acme GmbH "),
+    ("organisation", "Acme\x7fGmbH"),
+    ("organisation", "Acme\u2028GmbH"),
+    ("project_name", "\u00a0"),
+    ("project_name", "Acme \u202echurn"),
     ("contact", "nobody"),
     ("contact", "a@b..eu"),
     ("contact", "two@example.eu, three@example.eu"),
@@ -235,6 +246,8 @@ BAD = [
     ("s3_bucket", "My_Bucket"),
     ("s3_bucket", "ab"),
     ("s3_bucket", "acme..churn"),
+    ("s3_bucket", "acme.-churn"),
+    ("s3_bucket", "192.168.5.4"),
     ("parts", ""),
     ("parts", "infra helm"),
     ("parts", "none infra"),
@@ -302,6 +315,27 @@ def test_a_folder_with_files_in_it_is_refused_and_left_alone(
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files == [own]
     assert own.read_text() == "ours"
+
+
+def test_what_a_user_ignores_everywhere_is_in_the_first_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignored = tmp_path / "ignored"
+    ignored.write_text("*.lock\n*.whl\nvendor/\ndocs/\n.dvc*\n.env*\n*.toml\n")
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\nexcludesFile = {ignored}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    root = bake(tmp_path / "out")
+    command = ["git", "-C", str(root), "ls-files"]
+    committed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    assert set(committed.splitlines()) == {name for name in files if not name.startswith(".git/")}
+
+
+@pytest.mark.parametrize("name", ["Churn in C# with spark", "Deals # with infra and more"])
+def test_a_name_that_reads_like_a_mark_of_a_part_stays(name: str, tmp_path: Path) -> None:
+    root = bake(tmp_path, project_name=name, parts="none")
+    assert (root / "README.md").read_text().startswith(f"# {name}\n")
 
 
 REFUSING_GIT = {
