@@ -148,6 +148,46 @@ esac
 """
 
 
+OWN_WAYS = """#!/bin/sh
+# Stands for make in the copy of the canary: these two releases break the tests.
+case "$*" in
+  *PACKAGE=Uvicorn*|*PACKAGE=ruamel.yaml*|*upgrade-locks)
+    echo "# newer" >> requirements/train.lock ;;
+  *PACKAGE=*) ;;
+  *test*) ! grep -q newer requirements/train.lock ;;
+esac
+"""
+NO_INDEX = """#!/bin/sh
+echo "no index answers" >&2
+exit 2
+"""
+
+
+def test_the_canary_of_a_project_in_a_larger_repository_knows_every_way_to_name_a_package(
+    tmp_path: Path,
+) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    project = Project(bake(tmp_path, parts="none"), tmp_path / "home")
+    lines = "Uvicorn[standard]~=0.30\nruamel.yaml==0.18 # ours\n  # not>=1\n"
+    with (project.root / "requirements/train.in").open("a", encoding="utf-8") as file:
+        file.write(lines)
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@acme.example")
+    git = ("git", "-C", str(project.root), *who)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "All"], check=True)
+    make = tmp_path / "fake-make"
+    make.write_text(OWN_WAYS)
+    make.chmod(0o755)
+    result = project.make("canary", f"MAKE={make}", check=False)
+    broken = re.findall(r"The newest (\S+) breaks it: (\S+)", result.stdout)
+    assert [name for name, _ in broken] == ["Uvicorn", "ruamel.yaml"], result.stderr
+    assert all((project.root / log).exists() for _, log in broken)
+    make.write_text(NO_INDEX)
+    result = project.make("canary", f"MAKE={make}", check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "no index answers" in result.stderr
+
+
 def test_the_canary_names_the_package_that_breaks_the_tests(
     projects: dict[str, Project], tmp_path: Path
 ) -> None:

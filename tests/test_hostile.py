@@ -22,6 +22,7 @@ from bake import PROJECT, ROOT
 
 DOUBLE = """#!/bin/sh
 # Stands for python3, the python of an environment, uv and churn; one starts what the next needs.
+[ "$1" != -ISc ] || exit 0  # whether it is still the Python of its packages
 { printf '\\001%s\\002%s\\002%s\\002' "${0##*/}" "$*" "$(pwd -P)"; env -0; } >> "@NOTES@"
 for last; do :; done
 case "$*" in
@@ -281,6 +282,43 @@ def test_a_copied_or_moved_project_is_set_up_anew_and_a_link_is_the_same_place(
     else:
         assert programs(calls) == programs(before)
         assert "--clear" in calls[1].arguments
+
+
+@pytest.mark.parametrize("after", ["removed", "of another version"])
+def test_an_environment_whose_python_went_with_an_update_of_the_system_is_made_anew(
+    morning: Morning, after: str
+) -> None:
+    assert morning.make("setup").returncode == 0
+    before, python = morning.calls(), morning.root / ".venv/bin/python"
+    python.unlink()
+    if after == "removed":
+        python.symlink_to("/no such folder/python3.11")
+    else:  # /usr/bin/python3 is 3.13 now, and the packages are in lib/python3.9
+        (morning.root / ".venv/lib/python3.9/site-packages").mkdir(parents=True)
+        python.symlink_to(sys.executable)
+    # venv takes the link away, which its double does not.
+    tool = morning.root.parents[1] / "tools/bin/python3"
+    tool.write_text(tool.read_text().replace("mkdir -p", 'rm -f "$last/bin/python"; mkdir -p'))
+    assert morning.make("setup").returncode == 0
+    calls = morning.calls()
+    assert programs(calls) == programs(before)
+    assert "--clear" in calls[1].arguments
+    assert morning.make("setup").returncode == 0
+    assert morning.calls() == []
+
+
+NAMES = ["a b.csv", 'Müller & "Söhne".csv', "it's.csv", "$HOME.csv", "a$(id)`id`.csv", "#;\\*.csv"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_value_of_a_switch_reaches_the_command_as_it_was_given(
+    morning: Morning, name: str
+) -> None:
+    done = morning.make("run", f"DATA={name}", f"CUSTOMERS={name}")
+    assert done.returncode == 0, done.stderr
+    assert morning.calls()[-1].arguments == f"run --data {name} --customers-file {name}"
+    done = morning.make("upgrade", f"WHEEL={name}")
+    assert morning.calls()[-1].arguments.strip() == f"library upgrade {name}"
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o027, 0o000], ids=oct)

@@ -387,7 +387,7 @@ def test_newer_locks_are_asked_of_uv_for_all_packages_or_for_one(project: Projec
     )
     assert "--upgrade" not in stays
     assert "--upgrade " in newer
-    assert '--upgrade-package "urllib3"' in one
+    assert "--upgrade-package 'urllib3'" in one
 
 
 def test_inside_a_repository_no_second_one_is_made(
