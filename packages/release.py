@@ -216,12 +216,12 @@ def release(version: str) -> None:
 
     Raises Misuse for a version that is none, or that is older than the present one.
     """
-    # A zero in front would be in the changelogs and not in the name of the wheel.
-    number = r"(?:0|[1-9][0-9]*)"
-    if not re.fullmatch(rf"{number}\.{number}\.{number}", version):
+    # A zero in front would be in the changelogs and not in the name of the wheel. By its month
+    # `churn check --project` knows the age of a release.
+    if not re.fullmatch(r"[1-9][0-9]{3}\.(?:[1-9]|1[0-2])\.(?:0|[1-9][0-9]*)", version):
         raise Misuse(
-            f"{version!r} is no version: write three numbers without zeros in front, as in "
-            "2026.11.0."
+            f"{version!r} is no version: write year, month and number without zeros in front, as "
+            "in 2026.11.0."
         )
     new, present = (tuple(map(int, v.split("."))) for v in (version, current_version()))
     if new < present:

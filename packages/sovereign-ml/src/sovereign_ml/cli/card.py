@@ -122,7 +122,8 @@ def _check_projects(
     roots = listed(folders, file)
     if file and not roots:
         raise Misuse(f"{file} names no folder: write one per line.")
-    if len(roots) > 1:
+    # A list stays a table when it has one line left: programs read its JSON.
+    if file or len(roots) > 1:
         rows = [overview(folder, today, template) for folder in roots]
         if as_json:
             typer.echo(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))

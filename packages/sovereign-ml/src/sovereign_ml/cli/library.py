@@ -55,9 +55,11 @@ def vendor_verify_command(
     """Build the vendored release again from its tag, and compare the hash."""
     from sovereign_ml.errors import Refused
     from sovereign_ml.supply_chain.upgrade import rebuild_matches, vendored
+    from sovereign_ml.supply_chain.vulnerabilities import without_password
 
     path = wheel or vendored(Path.cwd())
     result = rebuild_matches(path, source)
+    source = without_password(source)
     if result.matches:
         typer.echo(
             f"{path.name} is what v{result.version} of {source} builds: sha256 "
