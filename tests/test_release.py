@@ -281,6 +281,9 @@ def test_a_release_sets_version_wheel_locks_and_changelogs(repo: Repository) -> 
         ("next", "'next' is no version"),
         ("2026.12", "'2026.12' is no version"),
         ("2027.01.0", "'2027.01.0' is no version"),
+        ("2026.13.0", "'2026.13.0' is no version"),
+        ("2026.0.0", "'2026.0.0' is no version"),
+        ("26.12.0", "'26.12.0' is no version"),
         ("", "'' is no version"),
     ],
 )

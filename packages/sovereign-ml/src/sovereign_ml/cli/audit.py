@@ -179,8 +179,8 @@ def _may_see_packages(service: str, policy: AuditPolicy) -> None:
     if not policy.allows(place.jurisdiction, Payload.METADATA):
         owner = place.provider or place.host
         raise Refused(
-            f"[audit] vulnerability_service {without_password(service)}: {owner} is {place.jurisdiction.value}, "
-            "to which [audit.allow] allows no metadata. Name a mirror of your own."
+            f"[audit] vulnerability_service {without_password(service)}: {owner} is "
+            f"{place.jurisdiction.value}, to which [audit.allow] allows no metadata. Name a mirror of your own."
         )
 
 
