@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from small_project import PROJECT
-from sovereign_ml.supply_chain.lockfile import LockError, read_lock
+from sovereign_ml.supply_chain.lockfile import LockError, Pin, read_lock
 from sovereign_ml.supply_chain.sbom import licence_of, licences, sbom
 
 LOCKS = PROJECT / "requirements"
@@ -80,6 +80,18 @@ def test_the_library_is_listed_with_version_and_the_hash_of_its_wheel(tmp_path):
     (library,) = [part for part in document["components"] if part["name"] == "sovereign-ml"]
     assert library["version"] == "2026.11.0"
     assert library["externalReferences"][0]["hashes"] == [{"alg": "SHA-256", "content": "e" * 64}]
+
+
+def test_a_version_that_is_pinned_once_for_each_platform_is_one_component():
+    markers = ("sys_platform == 'win32'", "sys_platform == 'darwin'", "")
+    for count, expected in ((2, f"({markers[0]}) or ({markers[1]})"), (3, None)):
+        pins = [Pin("uvloop", "1", (str(n) * 64,), markers[n]) for n in range(count)]
+        first, second = (json.dumps(sbom(pins, name="a", version="1")) for _ in range(2))
+        assert first == second
+        [component] = json.loads(first)["components"]
+        assert component["bom-ref"] == "pkg:pypi/uvloop@1"
+        assert [p["value"] for p in component.get("properties", [])] == [expected][: count == 2]
+        assert len(component["externalReferences"][0]["hashes"]) == count
 
 
 def test_the_same_lock_gives_the_same_bytes(tmp_path):

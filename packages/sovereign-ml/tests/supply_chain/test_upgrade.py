@@ -117,6 +117,29 @@ def test_a_requirement_of_an_extra_that_the_project_does_not_use_is_no_obstacle(
     assert vendored(project).name == new.name
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "backport>=1; python_version < '3.12'",
+        "backport>=1; python_version >= '3.14' and extra == 'train'",
+        "pywin32>=1; sys_platform == 'win32'",
+        "feast>=0.68; python_version < '3.12'",
+    ],
+)
+def test_what_another_python_or_system_needs_is_missed_too(
+    project: Path, tmp_path: Path, line: str
+) -> None:
+    new = write_wheel(tmp_path, "2026.12.0", requires=[*REQUIRES, line])
+    with pytest.raises(Refused, match=line.partition(">")[0]):
+        upgrade(project, new)
+
+
+def test_each_python_may_have_a_version_of_its_own(project: Path, tmp_path: Path) -> None:
+    lines = ["feast>=0.68; python_version >= '3.12'", "feast<0.68; python_version < '3.12'"]
+    lines += ["tomli>=1; python_version < '3.11'", "x>=1; sys_platform == 'cygwin'"]
+    upgrade(project, write_wheel(tmp_path, "2026.12.0", requires=[*REQUIRES, *lines]))
+
+
 def test_an_older_release_needs_a_flag(project: Path, tmp_path: Path) -> None:
     old = write_wheel(tmp_path, "2026.9.0", requires=REQUIRES)
     before = state(project)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, metadata
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +67,25 @@ def _bom(pins: Iterable[Pin], name: str, version: str) -> Bom:
     root = Component(name=name, version=version, type=ComponentType.APPLICATION, bom_ref=name)
     bom = Bom()
     bom.metadata.component = root
-    parts = [_component(pin) for pin in pins]
+    parts = [_component(pin) for pin in _merged(pins)]
     bom.components.update(parts)
     bom.register_dependency(root, parts)
     return bom
+
+
+def _merged(pins: Iterable[Pin]) -> list[Pin]:
+    """Return one pin for each version of a package: a lock may name it once for each platform."""
+    merged: dict[tuple[str, str], Pin] = {}
+    for pin in pins:
+        key = (pin.name, pin.version)
+        if (other := merged.get(key)) and other.marker != pin.marker:
+            # Without a marker it is for all.
+            marker = f"({other.marker}) or ({pin.marker})" if other.marker and pin.marker else ""
+            hashes = tuple(sorted({*other.hashes, *pin.hashes}))
+            merged[key] = replace(pin, marker=marker, hashes=hashes)
+        else:
+            merged[key] = pin
+    return list(merged.values())
 
 
 def _component(pin: Pin) -> Component:

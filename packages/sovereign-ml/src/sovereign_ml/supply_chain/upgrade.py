@@ -9,11 +9,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -30,6 +32,22 @@ from sovereign_ml.supply_chain.lockfile import (
 from sovereign_ml.supply_chain.wheel import Wheel, difference, read_wheel
 
 _PATTERN = "sovereign_ml-*.whl"
+PLACES: Final = tuple(
+    {
+        "python_version": f"3.{minor}",
+        "python_full_version": f"3.{minor}.9",
+        "sys_platform": system,
+        "platform_system": name,
+        "os_name": kind,
+    }
+    for minor in (11, 12, 13, 14)
+    for system, name, kind in (
+        ("linux", "Linux", "posix"),
+        ("darwin", "Darwin", "posix"),
+        ("win32", "Windows", "nt"),
+    )
+)
+"""Where a lock is for: the image may have another Python than who upgrades."""
 
 
 def vendored(project: Path) -> Path:
@@ -148,30 +166,43 @@ def unmet_requirements(
     required package (``feast[redis]``) shows in no pin, so one that the release ``before`` did
     not ask for counts as unmet.
     """
-    versions: dict[str, list[Version]] = {}
+    versions: dict[str, list[tuple[Version, Marker | None]]] = {}
     for pin in pins(lock):
-        versions.setdefault(pin.name, []).append(Version(pin.version))
+        marker = Marker(pin.marker) if pin.marker else None
+        versions.setdefault(pin.name, []).append((Version(pin.version), marker))
     asked_before: dict[str, set[str]] = {}
     for requirement in map(Requirement, before):
         asked_before.setdefault(normalise(requirement.name), set()).update(requirement.extras)
     unmet = []
     for requirement in map(Requirement, lines):
-        if not _applies(requirement, extras):
+        places = [place for place in PLACES if _applies(requirement, extras, place)]
+        if not places:
             continue
         name = normalise(requirement.name)
-        pinned = versions.get(name, [])
-        met = bool(pinned) and all(version in requirement.specifier for version in pinned)
+        met = all(_is_met(requirement, versions.get(name, ()), place) for place in places)
         if not met or not requirement.extras <= asked_before.get(name, set()):
             unmet.append(str(requirement).split(";")[0].strip())
     return sorted(set(unmet))
 
 
-def _applies(requirement: Requirement, extras: frozenset[str] | None) -> bool:
-    """Return whether a requirement is needed here with these extras (None for all)."""
+def _applies(
+    requirement: Requirement, extras: frozenset[str] | None, place: Mapping[str, str]
+) -> bool:
+    """Return whether a requirement is needed in a place with these extras (None for all)."""
     marker = requirement.marker
     if marker is None or extras is None:
         return True
-    return any(marker.evaluate({"extra": extra}) for extra in extras | {""})
+    return any(marker.evaluate({**place, "extra": extra}) for extra in extras | {""})
+
+
+def _is_met(
+    requirement: Requirement,
+    pinned: Iterable[tuple[Version, Marker | None]],
+    place: Mapping[str, str],
+) -> bool:
+    """Return whether the versions that a lock has for a place satisfy a requirement."""
+    here = [version for version, marker in pinned if not marker or marker.evaluate(dict(place))]
+    return bool(here) and all(version in requirement.specifier for version in here)
 
 
 @dataclass(frozen=True)
