@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from silent_git import broken, foreign, no_repository, not_installed
-from small_project import commit, make_project
+from small_project import PROJECT, commit, make_project
 from sovereign_ml.git import GitError, in_repository
 from sovereign_ml.storage import commit_lineage
 
@@ -177,6 +178,32 @@ def test_another_repository_in_the_environment_does_not_answer(
     change(root, "model_card.toml", "Ada Lovelace")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
     assert "Ada Lovelace <ada@acme.example>" in commit_lineage.authors_by_git(root)
+
+
+def test_the_build_of_the_image_names_the_same_people(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(root, "dvc.yaml", "Ada Lovelace")
+    change(root, "src/churn/model.py", "Alan Turing", author="Ann Other <ann@acme.example>")
+    change(root, "serve/own.py", "Max Pair", "Pair\n\nCo-authored-by: Co Writer <co@acme.example>")
+    change(root, "documents.toml", "Rita Reader")
+    comment = (PROJECT / "infra/Dockerfile").read_text(encoding="utf-8").partition("\nARG")[0]
+    text = re.sub(r"\n# +", "\n", comment).replace("\\\n", " ")
+    [command] = re.findall(r'GIT_AUTHOR="\$\((.*)\)"', text)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=root, capture_output=True, text=True, check=True
+    )
+    people = commit_lineage.authors_by_git(root)
+    assert "Ada Lovelace <ada@acme.example>" in people
+    [command] = re.findall(r'GIT_COMMIT="(.*?)" ', text)
+    show = ["sh", "-c", f'printf %s "{command}"']
+    for expected in (head := git(root, "rev-parse", "HEAD"), f"{head}-dirty"):
+        commit_now = subprocess.run(show, cwd=root, capture_output=True, text=True, check=True)
+        assert commit_now.stdout == expected
+        (root / "config.toml").write_text("changed")
+    monkeypatch.setenv("CHURN_GIT_AUTHOR", done.stdout)
+    monkeypatch.setenv("PATH", "")
+    assert set(commit_lineage.authors(root).names) == set(people)
 
 
 @pytest.mark.parametrize("header", ["", "ISO-8859-1"], ids=["plain", "claimed"])
