@@ -94,6 +94,29 @@ def test_every_version_in_force_since_then_is_needed_also_one_that_a_merge_left_
     assert unneeded(root) == {"rows of early", "rows of nobody"}
 
 
+def again(root: Path, **versions: str) -> None:
+    """Start the history anew with these versions, in this order."""
+    shutil.rmtree(root / ".git")
+    git(root, "init", "-q", "-b", "main")
+    for name, date in versions.items():
+        record(root, name, date)
+
+
+@pytest.mark.parametrize("clock", ["1970-01-02T00:00:00+00:00", EARLY])
+def test_a_machine_with_a_wrong_clock_makes_no_version_superfluous(root: Path, clock: str) -> None:
+    wrong = {f"wrong{number}": clock for number in range(12)}
+    again(root, first=EARLY, second=OLD, third=NEW, **wrong)
+    needed = {f"rows of {name}" for name in ("second", "third", *wrong)}
+    assert not unneeded(root) & needed
+    assert "rows of first" in unneeded(root)
+
+
+def test_a_machine_whose_clock_runs_ahead_keeps_no_version_for_ever(root: Path) -> None:
+    again(root, future=DROPPED, first=EARLY, second=OLD)
+    assert "rows of first" in unneeded(root)
+    assert not unneeded(root) & {"rows of second", "rows of future"}
+
+
 def test_a_project_in_a_folder_called_runs_has_old_versions_too(root: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "runs" / root.name
     elsewhere.parent.mkdir()

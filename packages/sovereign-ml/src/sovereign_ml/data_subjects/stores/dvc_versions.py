@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from datetime import datetime
@@ -149,7 +150,7 @@ def named(root: Path, since: datetime) -> set[str]:
     """
     lock = root / "dvc.lock"
     try:
-        texts = _committed_locks(root, since.isoformat())
+        texts = _committed_locks(root, since.timestamp())
     except GitError as error:
         raise Refused(
             f"Only git can tell which data versions are still needed, and it says: {error}. "
@@ -159,14 +160,33 @@ def named(root: Path, since: datetime) -> set[str]:
     return {digest for text in texts for digest in OBJECT.findall(text)}
 
 
-def _committed_locks(root: Path, moment: str) -> list[str]:
-    """Return ``dvc.lock`` in each commit since ``moment``, and in the last one before."""
+def _committed_locks(root: Path, moment: float) -> list[str]:
+    """Return ``dvc.lock`` in each commit since ``moment`` (Unix time), and in the last before."""
     git.refuse_shallow(root)
     if not git.ask(root, "rev-list", "--all", "--max-count=1"):
         return []
     # Merges count too (-m). A commit that takes the file away has no text of it (diff-filter).
     log = ("log", "-m", "--diff-filter=AMT", "--format=%H")
-    later = git.ask(root, *log, "--all", "--full-history", f"--since={moment}", "--", "dvc.lock")
-    before = git.ask(root, *log, f"--until={moment}", "--max-count=1", "--", "dvc.lock")
-    commits = dict.fromkeys([*later.split(), *before.split()])
+    every = git.ask(root, *log, "--all", "--full-history", "--", "dvc.lock").split()
+    present = git.ask(root, *log, "--", "dvc.lock").split() if every else []
+    times = _times(root)
+    later = [commit for commit in every if times[commit] >= moment]
+    before = [commit for commit in present if times[commit] < moment][:1]
+    commits = dict.fromkeys([*later, *before])
     return [git.ask(root, "show", f"{commit}:./dvc.lock") for commit in commits]
+
+
+def _times(root: Path) -> dict[str, float]:
+    """Return the Unix time of each commit, never earlier than that of a commit before it.
+
+    A machine with a wrong clock may make a commit of 1970, at which `git log --since` stops.
+    """
+    times: dict[str, float] = {}
+    form = ("log", "--all", "--reverse", "--topo-order", "--format=%H %ct %P")
+    now = time.time()
+    for line in git.ask(root, *form).splitlines():
+        commit, own, *parents = line.split()
+        # A commit of the future says nothing about those after it.
+        earlier = (times[parent] for parent in parents if times[parent] <= now)
+        times[commit] = max(float(own), *earlier, 0.0)
+    return times
