@@ -513,7 +513,7 @@ def test_the_command_ends_with_1_for_a_finding_and_2_for_a_wrong_call(
     assert both.stdout.splitlines()[1].endswith("none: name the folder of a project")
     assert isinstance(both.exception, Refused)
     (tmp_path / "list").write_text(f"{root}\n", encoding="utf-8")
-    one = call(["check", "--project", "--from", str(tmp_path / "list"), "--json"])
-    assert [row["project"] for row in json.loads(one.stdout)] == ["acme-churn"]
+    table = call(["check", "--project", "--from", str(tmp_path / "list"), "--json"])
+    assert [row["project"] for row in json.loads(table.stdout)] == ["acme-churn"]
     for wrong in (["none"], ["--project", "none"], ["--project", "--template", "none", str(root)]):
         assert isinstance(call(["check", *wrong]).exception, Misuse)
