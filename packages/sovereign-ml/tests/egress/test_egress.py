@@ -169,3 +169,14 @@ def test_a_command_ends_with_what_the_guard_refused(project: Path) -> None:
         "The egress guard refused telemetry.example.com 2 times to __main__:8: "
         "not among the hosts of [profile.local] in config.toml."
     )
+
+
+def test_an_empty_profile_is_the_profile_local(monkeypatch, tmp_path):
+    """A compose file writes an unset variable as an empty one."""
+    profiles = []
+    monkeypatch.setattr(
+        allow_list.guard, "install", lambda _, *, profile, **__: profiles.append(profile)
+    )
+    for environ in ({}, {"CHURN_PROFILE": ""}, {"CHURN_PROFILE": "eu"}):
+        allow_list.install({**environ, "CHURN_ROOT": str(tmp_path)})
+    assert profiles == ["local", "local", "eu"]

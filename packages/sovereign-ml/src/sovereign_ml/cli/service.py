@@ -183,10 +183,10 @@ def verify(
         raise Misuse("--head is no head: give number:seal as `churn decisions verify` printed it.")
     if sign and log:
         raise Misuse("--sign notes the head of the profile's own log: leave --log out.")
-    name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
+    name = profile or ENVIRONMENT.get("CHURN_PROFILE") or "local"
     root = Path(ENVIRONMENT.get("CHURN_ROOT", "."))
     noted = {} if log or head else _noted_heads(name, root)
-    with _opened(log, profile) as opened:
+    with _opened(log, profile, existing=True) as opened:
         verdict = verify_chain(opened, *([head.strip()] if head else noted.values()))
     typer.echo(f"{verdict.entries} entries, {verdict.blanked} blanked. Head: {verdict.head}")
     for problem in verdict.problems[:20]:
@@ -288,13 +288,15 @@ def new(
 
 
 @contextmanager
-def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
-    """Open the log of the option, of the environment or of the profile."""
+def _opened(
+    log: str | None, profile: str | None, *, existing: bool = False
+) -> Iterator[DecisionLog]:
+    """Open the log of the option, of the environment or of the profile, see `open_log`."""
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.decision_log import LogUnavailableError, open_log
     from sovereign_ml.jurisdictions import PLAINTEXT
 
-    name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
+    name = profile or ENVIRONMENT.get("CHURN_PROFILE") or "local"
     # In profile local a DATABASE_URL is that of another application.
     server = ENVIRONMENT.get("DATABASE_URL") if name != "local" else None
     address = log or server or ENVIRONMENT.get("CHURN_LOG")
@@ -307,7 +309,7 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
     _refuse_no_log(address, "--log" if log else "DATABASE_URL" if server else "CHURN_LOG")
     try:
         private = ENVIRONMENT.get(PLAINTEXT, "").split(",")
-        opened = open_log(address, tls=name != "local", plaintext=private)
+        opened = open_log(address, tls=name != "local", plaintext=private, existing=existing)
         try:
             yield opened
         finally:

@@ -28,7 +28,7 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
 
     A missing or broken config.toml allows loopback only. The command itself then reports it.
     """
-    profile = _option(arguments) or environ.get("CHURN_PROFILE", "local")
+    profile = _option(arguments) or environ.get("CHURN_PROFILE") or "local"
     path = Path(environ.get("CHURN_ROOT", "."), "config.toml")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
