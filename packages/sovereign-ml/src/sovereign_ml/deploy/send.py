@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -22,6 +23,8 @@ from sovereign_ml.deploy.transport import SotaError, https_only
 
 Say = Callable[[str], None]
 LINK = ".sota.json"
+SHORTEST_LINE = 8
+"""Characters of a line of a secret that is hidden by itself. Shorter ones are brackets."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,19 @@ def public_url(service_url: str, slug: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return ``text`` with every secret value replaced: a build step may have printed one."""
+    """Return ``text`` with every secret value replaced: a build step may have printed one.
+
+    A log comes line by line, so each line of a value is replaced too.
+    """
+    values = [value.strip() for value in secrets]
+    values += [
+        line.strip()
+        for value in values
+        for line in value.splitlines()
+        if len(line.strip()) >= SHORTEST_LINE
+    ]
     # Longest first: a secret may be a part of another one.
-    for value in sorted(secrets, key=len, reverse=True):
+    for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "[redacted]") if value else text
     return text
 
@@ -77,6 +90,9 @@ def read_link(link: Path) -> SotaProject | None:
         return None
     try:
         content = json.loads(link.read_text(encoding="utf-8"))
+        # It becomes a part of the path of each call.
+        if not re.fullmatch("[A-Za-z0-9_-]+", content["project_id"]):
+            raise ValueError
         return SotaProject(
             id=content["project_id"], name=content["project_slug"], slug=content["project_slug"]
         )
