@@ -103,6 +103,13 @@ def test_a_missing_card(staged):
         ("hashes", "EXPOSE 8080", "RUN <<END\npip install uv\nEND\nEXPOSE 8080"),
         ("hashes", "-r serve.lock", "-r serve.lock && pip install uv"),
         ("base-image", "EXPOSE 8080", "COPY --from=tools:latest /a /a\nEXPOSE 8080"),
+        ("base-image", "RUN python -m", "RUN --mount=type=bind,from=tools,target=/t python -m"),
+        ("command", "EXPOSE 8080", 'ENTRYPOINT ["python", "-m"]\nEXPOSE 8080'),
+        ("profile", "CHURN_PROFILE=eu", "CHURN_PROFILE=local"),
+        ("profile", "CHURN_PROFILE=eu", "OTHER=eu"),
+        ("profile", "USER", "ENV CHURN_PROFILE local\nUSER"),
+        ("address", "EXPOSE 8080", "RUN curl HTTPS://tools.acme.test/a\nEXPOSE 8080"),
+        ("address", "EXPOSE 8080", "ADD git@git.acme.test:a/b.git /a\nEXPOSE 8080"),
         ("address", "ARG PIP_INDEX_URL", "ARG PIP_INDEX_URL=https://mirror.example.eu/simple"),
         ("address", "--no-deps", "--no-deps --index-url $PIP_INDEX_URL"),
     ],
@@ -110,6 +117,50 @@ def test_a_missing_card(staged):
 def test_a_dockerfile_that(staged, rule, old, new):
     edit(staged, "Dockerfile", old, new)
     assert rules(staged) == {rule}
+
+
+BASE = f"FROM registry.acme.test/python@sha256:{'ab' * 32}\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "instruction"), [("user", "USER"), ("expose", "EXPOSE"), ("command", "CMD")]
+)
+def test_what_an_earlier_stage_says_is_not_said_of_the_image(staged, rule, instruction):
+    """Each stage begins with the settings of its own base image, whose user is root."""
+    path = staged.folder / "Dockerfile"
+    lines = path.read_text().splitlines(keepends=True)
+    [line] = [line for line in lines if line.startswith(f"{instruction} ")]
+    others = "".join(each for each in lines if each != line)
+    path.write_text(f"{BASE}{line}{others}")
+    assert rules(staged) == {rule}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("FROM ", "FROM --platform=linux/amd64 "),
+        ("FROM ", f"FROM registry.acme.test/tools@sha256:{'cd' * 32} AS Tools\nUSER 0\nFROM "),
+        ("USER 10001:10001", "USER 10001:10001\nENTRYPOINT []"),
+        ("pip install ", "pip install \\\n  # what serve.lock names\n  "),
+        ("pip install ", "pip install \\  \n  "),
+        ("EXPOSE", "RUN --mount=type=cache,target=/c true\nEXPOSE"),
+    ],
+)
+def test_a_dockerfile_in_another_form_passes(staged, old, new):
+    edit(staged, "Dockerfile", old, new)
+    assert rules(staged) == set()
+
+
+def test_stages_that_continue_each_other_are_one_image(staged):
+    path = staged.folder / "Dockerfile"
+    first, rest = path.read_text().split("COPY", 1)
+    base = next(line for line in first.splitlines() if line.startswith("FROM"))
+    path.write_text(
+        f"{first.replace(base, base + ' AS Base')}USER 10001\n"
+        f"FROM base AS app\nCOPY{rest.replace('USER 10001:10001', '')}"
+        "COPY --from=BASE /etc/hostname /a\n"
+    )
+    assert rules(staged) == set()
 
 
 def test_a_service_class_that_is_no_python_is_named_with_its_line(staged):

@@ -262,6 +262,7 @@ def test_secrets_and_the_key_are_never_printed_recorded_or_packed(desk):
         ({"variables": {"A-B": "x"}}, "letters, digits and _"),
         ({"variables": {"SERVICE_KEYS": "x"}}, "keep one of the two"),
         ({"variables": {"API_TOKEN": "x"}}, "looks like a secret"),
+        ({"variables": {"CHURN_PROFILE": "local"}}, "CHURN_PROFILE is 'local' in"),
         ({"variables": {"APIKEY": "x"}}, "looks like a secret"),
         ({"variables": {"DB_PASS": "x"}}, "looks like a secret"),
         ({"variables": {"FEATURES": "https://u:p@f.example.eu"}}, "FEATURES in .* looks like"),

@@ -97,6 +97,11 @@ def check_variables(variables: Mapping[str, str], secrets: Mapping[str, str]) ->
             raise ValueError(
                 f"variable {name} is set by the platform; remove it from [deploy] in config.toml"
             )
+    if (profile := variables.get("CHURN_PROFILE", "eu")) != "eu":
+        raise ValueError(
+            f"CHURN_PROFILE is {profile!r} in [deploy.variables]: a deployed service runs in "
+            "profile eu, which its image sets; remove the line"
+        )
     if both := sorted(set(variables) & set(secrets)):
         raise ValueError(
             f"{', '.join(both)}: in [deploy.variables] and in secrets; keep one of the two"
