@@ -92,11 +92,18 @@ def _environment(profile: str) -> dict[str, str]:
 
     needed = {*NAMES.values(), *(["DATABASE_URL"] if profile != "local" else [])}
     # Secrets of other programs are recognised by the words in their names.
-    secret = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|_KEY\b|^AWS_|DATABASE_URL", re.IGNORECASE)
+    secret = re.compile(
+        r"SECRET|TOKEN(?!IZER)|PASSW|CREDENTIAL|API_?KEY|(_|ACCESS|PRIVATE)KEYS?(_|$)|^AWS_|"
+        r"(^|_)(PASS|PAT|AUTH|DSN)(_|$)|_PWD(_|$)|DATABASE_URL",
+        re.IGNORECASE,
+    )
+    # An address with a password, whatever its variable is called.
+    login = re.compile(r"://[^/?#\s]*:[^/?#\s]+@")
     return {
         name: value
         for name, value in ENVIRONMENT.items()
-        if name in needed or not (name in VARIABLES.values() or secret.search(name))
+        if name in needed
+        or not (name in VARIABLES.values() or secret.search(name) or login.search(value))
     }
 
 
