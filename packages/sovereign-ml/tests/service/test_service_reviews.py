@@ -94,6 +94,23 @@ def test_a_case_is_decided_once(waiting: Desk) -> None:
     assert waiting.decision(case).json()["outcome"] == "offer"
 
 
+@pytest.mark.parametrize("outcome", ["offer", "no_offer"])
+def test_a_reason_is_as_long_as_its_page_counts_it(waiting: Desk, outcome: str) -> None:
+    """A browser sends a line break as two characters, and blanks are no reason at any door."""
+    _sign_in(waiting)
+    case = waiting.score().json()["decision_id"]
+    started = _second(waiting, case, "offer")
+    for reason, length in (("a" * 4001, "4,001"), (" \r\n" * 10, "0"), ("too\r\nshort", "9")):
+        refused = _judge(waiting, case, started=started, outcome=outcome, reason=reason)
+        assert refused.status_code == 422
+        assert f"of 10 to 4,000 characters; this one has {length}." in refused.text
+    assert waiting.review(case, outcome, reason=" " * 20).status_code == 422
+    reason = "\r\n".join(["a" * 39] * 100)
+    assert _judge(waiting, case, started=started, outcome=outcome, reason=reason).status_code == 303
+    (step,) = waiting.decision(case).json()["history"]
+    assert step["text"] == reason.replace("\r\n", "\n")
+
+
 def test_a_decision_in_force_needs_no_review(open_service: Desk) -> None:
     case = open_service.score().json()["decision_id"]
     assert open_service.review(case).status_code == 409
