@@ -1,8 +1,10 @@
 import json
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -235,3 +237,26 @@ def test_a_new_key_opens_the_service_with_the_line_that_was_printed() -> None:
 def test_a_key_with_an_unknown_scope_is_refused() -> None:
     with pytest.raises(Misuse, match="scopes are score, subject, review, admin"):
         _run("keys", "new", "crm", "--scope", "everything")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("Crm", "--scope", "score"), "the name 'Crm' is not possible: write 1 to 32 of a-z"),
+        (("crm team", "--scope", "score"), "the name 'crm team' is not possible"),
+        (("crm:admin", "--scope", "score"), "the name 'crm:admin' is not possible"),
+        (("c" * 33, "--scope", "score"), "is not possible"),
+        (("crm", "--scope", "Score"), "there is no scope 'Score'; scopes are score"),
+        (("crm", "--scope", "score+admin"), r"there is no scope 'score\+admin'"),
+        (("crm", "--scope", "score", "--expires", "2020-02-29"), "--expires 2020-02-29 is over"),
+    ],
+)
+def test_what_is_wrong_with_a_new_key_is_named(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(Misuse, match=words):
+        _run("keys", "new", *arguments)
+
+
+def test_a_scope_that_is_named_twice_is_one_and_a_key_may_end_today() -> None:
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    said = _run("keys", "new", "crm", "--scope", "score", "--scope", "score", "--expires", today)
+    assert re.search(rf"crm:score:[0-9a-f]{{64}}:{today}$", said.strip())

@@ -287,6 +287,11 @@ def new(
     """Make a key. It is printed once, with its line for CHURN_KEYS, which holds only a hash."""
     from sovereign_ml.service.access.api_keys import new_key
 
+    today = datetime.now(UTC).date()
+    if expires and expires.date() < today:
+        raise Misuse(
+            f"--expires {expires.date()} is over: the key would open nothing. Name a day from {today} on."
+        )
     try:
         key, line = new_key(name, scope, expires.date() if expires else None)
     except ValueError as error:
