@@ -202,6 +202,18 @@ def test_a_planted_error_looks_like_any_case_and_counts_as_caught_when_overruled
     )
 
 
+def test_a_planted_case_shows_no_other_decision_than_a_real_one_does(planting: Desk) -> None:
+    """Everybody here was decided about once: another decision would be the one that was copied."""
+    planting.review(planting.score().json()["decision_id"], "offer")
+    planted, batch = _planted(planting)
+    _sign_in(planting)
+    pages = [planting.client.get(f"/reviews/{case}").text for case in (planted, *batch)]
+    assert [page.count("None on record.") for page in pages] == [1] * len(pages)
+    planting.score()
+    page = planting.client.get(f"/reviews/{planted}").text
+    assert page.count(": pending review</li>") == 1
+
+
 def test_after_a_single_case_a_planted_one_opens_within_as_long_as_lay_before_it(
     planting: Desk,
 ) -> None:

@@ -218,6 +218,9 @@ async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
         for name, text in words.items()
     }
     earlier = await call.runtime.read(lambda log: log.of_subject(subject, 20))
+    # A planted case does not show the decision that it copies, as a real one does not show itself.
+    # Where people are decided about once, only planted ones would have another decision.
+    itself = {call.case_id, decision.get("copied")}
     return {
         "case_id": call.case_id,
         "decided_at": entries[0].at,
@@ -240,6 +243,6 @@ async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
         "earlier": [
             {"at": e.at, "outcome": json.loads(e.body)["outcome"]}
             for e in earlier
-            if e.kind == "decision" and e.body and e.case_id != call.case_id
+            if e.kind == "decision" and e.body and e.case_id not in itself
         ],
     }
