@@ -180,3 +180,9 @@ def test_an_empty_profile_is_the_profile_local(monkeypatch, tmp_path):
     for environ in ({}, {"CHURN_PROFILE": ""}, {"CHURN_PROFILE": "eu"}):
         allow_list.install({**environ, "CHURN_ROOT": str(tmp_path)})
     assert profiles == ["local", "local", "eu"]
+
+
+def test_of_a_profile_that_is_given_twice_the_last_counts_as_for_the_command():
+    assert allow_list._option(("run", "--profile", "eu", "--profile=local")) == "local"
+    assert allow_list._option(("run", "--profile=local", "--profile", "eu")) == "eu"
+    assert allow_list._option(("run", "--profile")) is None

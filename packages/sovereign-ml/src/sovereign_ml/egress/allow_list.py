@@ -143,9 +143,11 @@ def _named_by(address: str, variable: str) -> list[str]:
 
 
 def _option(arguments: Sequence[str], name: str = "--profile") -> str | None:
+    value = None
+    # Of an option that is given twice the last value counts, as for the command itself.
     for position, word in enumerate(arguments):
         if word == name and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if word.startswith(f"{name}="):
-            return word.partition("=")[2]
-    return None
+            value = arguments[position + 1]
+        elif word.startswith(f"{name}="):
+            value = word.partition("=")[2]
+    return value
