@@ -12,6 +12,8 @@ from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.releases import read_releases
 from sovereign_ml.deploy.run import deploy, dry_run
 from sovereign_ml.deploy.send import redact
+from sovereign_ml.deploy.sota_api import SotaApi
+from sovereign_ml.deploy.transport import SotaError
 
 
 def go(desk, token=KEY, **changed):
@@ -221,6 +223,24 @@ def test_a_cli_that_fails_says_why(desk, cli, tmp_path):
     assert "`sota deploy` ended with 1: Error: archive/tar: write too long" in refusal(
         desk, cli=str(broken)
     )
+
+
+def test_a_value_that_the_platform_refuses_is_not_repeated(desk, monkeypatch):
+    def refuse(state, project, key, value):
+        raise SotaError(f"422 the value {value!r} is too long", 422)
+
+    monkeypatch.setattr(SotaApi, "set_variable", refuse)
+    message = refusal(desk, variables={})
+    assert message == "422 the value '[redacted]' is too long"
+
+
+def test_what_a_failing_cli_says_last_holds_no_secret(desk, tmp_path):
+    failing = tmp_path / "sota"
+    failing.write_text("#!/bin/sh\necho refused: SERVICE_KEYS=s3cr3t-value >&2\nexit 1\n")
+    failing.chmod(0o755)
+    message = refusal(desk, cli=str(failing))
+    assert "ended with 1: refused: SERVICE_KEYS=[redacted]" in message
+    assert "s3cr3t" not in message + said(desk)
 
 
 def test_a_cli_that_hangs_is_ended(desk, tmp_path):

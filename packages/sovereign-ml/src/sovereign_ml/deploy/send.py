@@ -130,7 +130,12 @@ def linked_project(api: SotaApi, shipment: Shipment, link: Path, say: Say) -> So
 def apply_change(api: SotaApi, project: str, change: VariableChange, say: Say) -> None:
     """Write and remove variables, and report their names, never their values."""
     for key, value in change.write.items():
-        api.set_variable(project, key, value)
+        try:
+            api.set_variable(project, key, value)
+        except SotaError as error:
+            # Who refuses a value may repeat it.
+            message = redact(str(error), (value,))
+            raise SotaError(message, error.status, error.reset) from None
         say(f"variable {key} set")
     for key in change.remove:
         api.delete_variable(project, key)
@@ -155,7 +160,7 @@ def upload(
     before = {deployment.id for deployment in api.deployments(project.id)}
     flags = () if shipment.api_url == API_URL else ("--api-url", shipment.api_url)
     command = [cli, *flags, "deploy"]
-    _run_cli(command, shipment.staged.folder, timeout_s, lambda line: say(redact(line, hidden)))
+    _run_cli(command, shipment.staged.folder, timeout_s, say, hidden)
     # The CLI does not print the id of the deployment that it started.
     new = [item.id for item in api.deployments(project.id) if item.id not in before]
     if len(new) != 1:
@@ -178,9 +183,12 @@ def _create(api: SotaApi, shipment: Shipment) -> SotaProject:
         ) from None
 
 
-def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> None:
+def _run_cli(
+    command: list[str], folder: Path, timeout_s: float, say: Say, hidden: tuple[str, ...]
+) -> None:
     """Run the CLI and pass on its lines. It ends with 0 even when the build failed.
 
+    Values in ``hidden`` are in no line and in no error.
     It reads SOTA_API_KEY itself, so the key is in no argument. Raises DeployError otherwise.
     """
     with subprocess.Popen(
@@ -202,7 +210,7 @@ def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> No
         lines = []
         try:
             for line in process.stdout or ():
-                lines.append(line.rstrip())
+                lines.append(redact(line.rstrip(), hidden))
                 say(lines[-1])
         finally:
             # Its thread would keep this program alive until the time is over.
