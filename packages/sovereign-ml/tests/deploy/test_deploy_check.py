@@ -34,17 +34,30 @@ def test_a_symbolic_link_to_a_file_or_a_folder(staged):
 
 
 @pytest.mark.parametrize(
-    "name", ["customers.parquet", "transactions.csv", "decisions.db", "mlflow.SQLite"]
+    "name",
+    [
+        *("customers.parquet", "transactions.csv", "decisions.db", "mlflow.SQLite"),
+        *("customers.csv.gz", "log.SQLITE3", "features.orc", "all.jsonl.zst", "log.dump"),
+    ],
 )
 def test_data(staged, name):
     (staged.folder / "app" / name).write_text("x")
     assert rules(staged) == {"data"}
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "tls.key", "cert.pem"])
+@pytest.mark.parametrize(
+    "name",
+    ["model.pkl", "model.joblib", "tls.key", "cert.pem", "eu.env", "id_rsa", ".pgpass", "a.pkl.xz"],
+)
 def test_pickles_and_keys(staged, name):
     (staged.folder / "app" / name).write_text("x")
     assert rules(staged) == {"unsafe-file"}
+
+
+@pytest.mark.parametrize("name", ["csv.py", "orders.csv.py", "keys.json", "data.json.gz", "key"])
+def test_a_name_that_only_sounds_like_data_or_a_key(staged, name):
+    (staged.folder / "app" / name).write_text("x")
+    assert rules(staged) == set()
 
 
 def test_a_file_that_the_client_would_silently_leave_out(staged):

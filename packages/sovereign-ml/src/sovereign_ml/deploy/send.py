@@ -24,7 +24,7 @@ from sovereign_ml.deploy.transport import SotaError, https_only
 Say = Callable[[str], None]
 LINK = ".sota.json"
 SHORTEST_LINE = 8
-"""Characters of a line of a secret that is hidden by itself. Shorter ones are brackets."""
+"""Characters of a value or line that is hidden by itself. Shorter ones are numbers or brackets."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def apply_change(api: SotaApi, project: str, change: VariableChange, say: Say) -
             api.set_variable(project, key, value)
         except SotaError as error:
             # Who refuses a value may repeat it.
-            message = redact(str(error), (value,))
+            message = redact(str(error), (value,) if len(value) >= SHORTEST_LINE else ())
             raise SotaError(message, error.status, error.reset) from None
         say(f"variable {key} set")
     for key in change.remove:
