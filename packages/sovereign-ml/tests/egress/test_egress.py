@@ -186,3 +186,14 @@ def test_of_a_profile_that_is_given_twice_the_last_counts_as_for_the_command():
     assert allow_list._option(("run", "--profile", "eu", "--profile=local")) == "local"
     assert allow_list._option(("run", "--profile=local", "--profile", "eu")) == "eu"
     assert allow_list._option(("run", "--profile")) is None
+
+
+def test_an_address_with_a_star_opens_nothing():
+    table = {
+        "s3": {"endpoint": "https://*.eu"},
+        "deploy": {"slug": "*", "service_url": "https://*.com"},
+    }
+    hosts = allow_list.allowed_hosts(
+        table, "eu", {"FEATURE_STORE_URI": "https://*.example.eu"}, command="deploy"
+    )
+    assert hosts == ("api.sota.io",)
