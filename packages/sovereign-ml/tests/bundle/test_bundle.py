@@ -48,6 +48,16 @@ def test_one_changed_byte_is_refused(folder, name):
         read_bundle(folder)
 
 
+@pytest.mark.parametrize("name", ["card.json", "rules.json", "model.json", "bundle.json"])
+def test_brackets_without_end_are_no_json(folder, name):
+    """Whoever may write a file of a bundle may seal it again too."""
+    (folder / name).write_bytes(b"[" * 200_000)
+    if name != "bundle.json":
+        _seal(folder)
+    with pytest.raises(ValueError, match=name.replace(".", "[.]")):
+        read_bundle(folder)
+
+
 def test_a_missing_file_is_refused_by_name(folder):
     (folder / "policy.json").unlink()
     with pytest.raises(ValueError, match=r"policy\.json: no such file"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from small_project import KEY, configure, load
+from sovereign_ml.config import config_file
 from sovereign_ml.config import settings as configuration
 from sovereign_ml.errors import Misuse
 
@@ -247,3 +248,10 @@ def test_whether_old_features_are_scored_is_asked_by_the_call_alone(new_project:
     assert load(root, CHURN_OLD_FEATURES="allow").old_features_asked
     with pytest.raises(Misuse, match=r"CHURN_OLD_FEATURES is '1': it may be allow or refuse\."):
         load(root, CHURN_OLD_FEATURES="1")
+
+
+def test_a_secret_of_a_file_is_taken_without_its_line_break() -> None:
+    """The service and the feature server beside it read the same token."""
+    for value, taken in (("a b\r\n", "a b"), ("\n", None), ("", None), (" a ", " a ")):
+        secrets = config_file.secrets_of({}, "local", {"FEATURE_STORE_TOKEN": value})
+        assert secrets["feature_token"] == taken

@@ -3,6 +3,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -308,6 +309,16 @@ def test_what_is_older_than_its_period_is_kept_while_processing_is_restricted(
     log.append([Draft("restriction_lifted", "bar-1", "aaaaaaaa", NOTICE)])
     assert log.expire(end) == 3
     assert verify(log).problems == ()
+
+
+def test_a_row_without_a_subject_on_the_list_keeps_nobody_elses_entries(tmp_path: Path) -> None:
+    """Only SQLite can hold it, and the proof reports it."""
+    with closing(open_log(str(tmp_path / "a.db"))) as log:
+        log.append([_draft(1), _draft(2, "bbbbbbbb"), Draft("restriction", "r", "aaaaaaaa", "{}")])
+        log._db.change("INSERT INTO restrictions (subject, seq) VALUES (NULL, 9)")
+        end = "2099-01-01T00:00:00.000000Z"
+        assert log.older(end) == log.expire(end) == 1
+        assert not verify(log).holds
 
 
 @pytest.mark.parametrize("kind", BARS)

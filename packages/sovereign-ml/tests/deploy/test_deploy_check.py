@@ -34,17 +34,30 @@ def test_a_symbolic_link_to_a_file_or_a_folder(staged):
 
 
 @pytest.mark.parametrize(
-    "name", ["customers.parquet", "transactions.csv", "decisions.db", "mlflow.SQLite"]
+    "name",
+    [
+        *("customers.parquet", "transactions.csv", "decisions.db", "mlflow.SQLite"),
+        *("customers.csv.gz", "log.SQLITE3", "features.orc", "all.jsonl.zst", "log.dump"),
+    ],
 )
 def test_data(staged, name):
     (staged.folder / "app" / name).write_text("x")
     assert rules(staged) == {"data"}
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "tls.key", "cert.pem"])
+@pytest.mark.parametrize(
+    "name",
+    ["model.pkl", "model.joblib", "tls.key", "cert.pem", "eu.env", "id_rsa", ".pgpass", "a.pkl.xz"],
+)
 def test_pickles_and_keys(staged, name):
     (staged.folder / "app" / name).write_text("x")
     assert rules(staged) == {"unsafe-file"}
+
+
+@pytest.mark.parametrize("name", ["csv.py", "orders.csv.py", "keys.json", "data.json.gz", "key"])
+def test_a_name_that_only_sounds_like_data_or_a_key(staged, name):
+    (staged.folder / "app" / name).write_text("x")
+    assert rules(staged) == set()
 
 
 def test_a_file_that_the_client_would_silently_leave_out(staged):
@@ -103,6 +116,13 @@ def test_a_missing_card(staged):
         ("hashes", "EXPOSE 8080", "RUN <<END\npip install uv\nEND\nEXPOSE 8080"),
         ("hashes", "-r serve.lock", "-r serve.lock && pip install uv"),
         ("base-image", "EXPOSE 8080", "COPY --from=tools:latest /a /a\nEXPOSE 8080"),
+        ("base-image", "RUN python -m", "RUN --mount=type=bind,from=tools,target=/t python -m"),
+        ("command", "EXPOSE 8080", 'ENTRYPOINT ["python", "-m"]\nEXPOSE 8080'),
+        ("profile", "CHURN_PROFILE=eu", "CHURN_PROFILE=local"),
+        ("profile", "CHURN_PROFILE=eu", "OTHER=eu"),
+        ("profile", "USER", "ENV CHURN_PROFILE local\nUSER"),
+        ("address", "EXPOSE 8080", "RUN curl HTTPS://tools.acme.test/a\nEXPOSE 8080"),
+        ("address", "EXPOSE 8080", "ADD git@git.acme.test:a/b.git /a\nEXPOSE 8080"),
         ("address", "ARG PIP_INDEX_URL", "ARG PIP_INDEX_URL=https://mirror.example.eu/simple"),
         ("address", "--no-deps", "--no-deps --index-url $PIP_INDEX_URL"),
     ],
@@ -110,6 +130,50 @@ def test_a_missing_card(staged):
 def test_a_dockerfile_that(staged, rule, old, new):
     edit(staged, "Dockerfile", old, new)
     assert rules(staged) == {rule}
+
+
+BASE = f"FROM registry.acme.test/python@sha256:{'ab' * 32}\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "instruction"), [("user", "USER"), ("expose", "EXPOSE"), ("command", "CMD")]
+)
+def test_what_an_earlier_stage_says_is_not_said_of_the_image(staged, rule, instruction):
+    """Each stage begins with the settings of its own base image, whose user is root."""
+    path = staged.folder / "Dockerfile"
+    lines = path.read_text().splitlines(keepends=True)
+    [line] = [line for line in lines if line.startswith(f"{instruction} ")]
+    others = "".join(each for each in lines if each != line)
+    path.write_text(f"{BASE}{line}{others}")
+    assert rules(staged) == {rule}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("FROM ", "FROM --platform=linux/amd64 "),
+        ("FROM ", f"FROM registry.acme.test/tools@sha256:{'cd' * 32} AS Tools\nUSER 0\nFROM "),
+        ("USER 10001:10001", "USER 10001:10001\nENTRYPOINT []"),
+        ("pip install ", "pip install \\\n  # what serve.lock names\n  "),
+        ("pip install ", "pip install \\  \n  "),
+        ("EXPOSE", "RUN --mount=type=cache,target=/c true\nEXPOSE"),
+    ],
+)
+def test_a_dockerfile_in_another_form_passes(staged, old, new):
+    edit(staged, "Dockerfile", old, new)
+    assert rules(staged) == set()
+
+
+def test_stages_that_continue_each_other_are_one_image(staged):
+    path = staged.folder / "Dockerfile"
+    first, rest = path.read_text().split("COPY", 1)
+    base = next(line for line in first.splitlines() if line.startswith("FROM"))
+    path.write_text(
+        f"{first.replace(base, base + ' AS Base')}USER 10001\n"
+        f"FROM base AS app\nCOPY{rest.replace('USER 10001:10001', '')}"
+        "COPY --from=BASE /etc/hostname /a\n"
+    )
+    assert rules(staged) == set()
 
 
 def test_a_service_class_that_is_no_python_is_named_with_its_line(staged):

@@ -139,6 +139,11 @@ def test_only_the_ingress_namespace_reaches_the_port():
             {"egress": [{**POSTGRES, "cidr": "postgres.example.eu"}]},
             "does not appear to be an IPv4 or IPv6 network",
         ),
+        ({"egress": [{**POSTGRES, "cidr": "::ffff:0:0/96"}]}, "IPv4 network in its own spelling"),
+        ({"egress": [{"host": "db", "port": 5432, "namespace": "Not a name"}]}, "namespace"),
+        ({"egress": [{"host": "db", "port": 5432, "namespace": " "}]}, "namespace"),
+        ({"namespace": "-churn"}, "namespace"),
+        ({"secret": "churn..keys"}, "secret"),
     ],
 )
 def test_a_configuration_that_would_open_or_break_it(changed, words):
@@ -165,3 +170,16 @@ def test_a_manifest_that_the_team_has_broken_is_one_line(kind, change, words, tm
     with pytest.raises(ValueError, match=rf"deploy/kserve/{kind}\.yaml {words}") as refused:
         render(templates=tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def test_names_and_addresses_that_kubernetes_allows():
+    """An address alone is one host, which a policy writes with its prefix."""
+    egress = [
+        {**POSTGRES, "cidr": "203.0.113.10"},
+        {**POSTGRES, "cidr": "2001:db8::7"},
+        {"host": "db", "port": 5432, "namespace": "2-db"},
+    ]
+    names = {"namespace": "42-churn", "ingress_namespace": "i" * 63, "secret": "churn.service-keys"}
+    _, policy = manifests(egress=egress, **names)
+    peers = [rule["to"][0] for rule in policy["spec"]["egress"][1:]]
+    assert [peer["ipBlock"]["cidr"] for peer in peers[:2]] == ["203.0.113.10/32", "2001:db8::7/128"]

@@ -146,3 +146,28 @@ def test_the_key_is_sent_only_to_https_or_this_machine():
     with pytest.raises(ValueError, match="only https addresses are allowed"):
         Transport("http://api.sota.io", KEY)
     assert Transport("https://api.sota.io/", KEY).base_url == "https://api.sota.io"
+
+
+def test_a_secret_in_what_the_platform_says_is_hidden_at_every_door(desk, monkeypatch):
+    """`churn deploy` hides it, and so do its two other commands that read logs and reasons."""
+    release(desk)
+    release(desk)
+    desk.double.state.faults.health_check_fails = True
+    desk.double.state.build_log = ("echo s3cr3t-value",)
+    where = {"link": desk.link, "releases": desk.releases}
+    url, hidden = desk.double.service_url, ["s3cr3t-value"]
+    with pytest.raises(DeployError, match=r"echo \[redacted\]") as caught:
+        rollback(
+            desk.api(),
+            **where,
+            service_url=url,
+            clock=desk.clock,
+            say=desk.said.append,
+            hidden=hidden,
+        )
+    assert "s3cr3t" not in str(caught.value)
+    newest = desk.double.state.deployments[0]
+    assert newest["status"] == "failed"
+    newest["error_message"] = "no such value: s3cr3t-value"
+    rows = status(desk.api(), **where, hidden=hidden)
+    assert rows[0]["error"] == "no such value: [redacted]"

@@ -11,6 +11,9 @@ from sota_state import State
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.releases import read_releases
 from sovereign_ml.deploy.run import deploy, dry_run
+from sovereign_ml.deploy.send import redact
+from sovereign_ml.deploy.sota_api import SotaApi
+from sovereign_ml.deploy.transport import SotaError
 
 
 def go(desk, token=KEY, **changed):
@@ -222,6 +225,24 @@ def test_a_cli_that_fails_says_why(desk, cli, tmp_path):
     )
 
 
+def test_a_value_that_the_platform_refuses_is_not_repeated(desk, monkeypatch):
+    def refuse(state, project, key, value):
+        raise SotaError(f"422 the value {value!r} is too long", 422)
+
+    monkeypatch.setattr(SotaApi, "set_variable", refuse)
+    message = refusal(desk, variables={})
+    assert message == "422 the value '[redacted]' is too long"
+
+
+def test_what_a_failing_cli_says_last_holds_no_secret(desk, tmp_path):
+    failing = tmp_path / "sota"
+    failing.write_text("#!/bin/sh\necho refused: SERVICE_KEYS=s3cr3t-value >&2\nexit 1\n")
+    failing.chmod(0o755)
+    message = refusal(desk, cli=str(failing))
+    assert "ended with 1: refused: SERVICE_KEYS=[redacted]" in message
+    assert "s3cr3t" not in message + said(desk)
+
+
 def test_a_cli_that_hangs_is_ended(desk, tmp_path):
     slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
@@ -261,14 +282,61 @@ def test_secrets_and_the_key_are_never_printed_recorded_or_packed(desk):
         ({"variables": {"A-B": "x"}}, "letters, digits and _"),
         ({"variables": {"SERVICE_KEYS": "x"}}, "keep one of the two"),
         ({"variables": {"API_TOKEN": "x"}}, "looks like a secret"),
+        ({"variables": {"CHURN_PROFILE": "local"}}, "CHURN_PROFILE is 'local' in"),
+        ({"variables": {"APIKEY": "x"}}, "looks like a secret"),
+        ({"variables": {"DB_PASS": "x"}}, "looks like a secret"),
+        ({"variables": {"FEATURES": "https://u:p@f.example.eu"}}, "FEATURES in .* looks like"),
+        ({"variables": {"CHURN_LOG": "host=db password=x"}}, "CHURN_LOG in .* looks like"),
         ({"secrets": {"SERVICE_KEYS": ""}}, "no value in the environment for SERVICE_KEYS"),
         ({"service_url": "http://churn.example.eu"}, "only https addresses"),
+        ({"service_url": "https://churn..example.eu"}, "a host that can be"),
+        ({"service_url": f"https://{'a' * 64}.eu"}, "a host that can be"),
+        ({"service_url": "https://churn example.eu"}, "a host that can be"),
+        ({"service_url": "https://churn.example.eu:99999"}, "a host that can be"),
+        ({"service_url": "https://churn.example.eu/?v=1"}, "without user, password"),
+        ({"service_url": "https://u:p@churn.example.eu"}, "without user, password"),
     ],
 )
 def test_wrong_configuration_is_named(desk, changed, words):
     with pytest.raises(ValueError, match=words):
         go(desk, **changed)
     assert desk.double.state.requests == []
+
+
+def test_variables_that_are_no_secrets_are_sent(desk):
+    odd = {"TOKENIZERS_PARALLELISM": "false", "FEATURES": "https://f.example.eu:6566/a@b"}
+    odd |= {"KEYBOARD": "de", "PASSENGERS": "2"}
+    go(desk, variables=odd)
+    assert odd.items() <= desk.double.state.variables.items()
+
+
+@pytest.mark.parametrize("key", ["sota_hunter2\n", " sota_hunter2\r\n"])
+def test_a_blank_around_the_key_is_not_part_of_it(desk, key):
+    """A file, and a Secret made from one, ends with a line break."""
+    go(desk, token=key.replace("sota_hunter2", KEY))
+
+
+@pytest.mark.parametrize(
+    "key", ["sota_hun\nter2", "sota_hun ter2", "sota_hunt\xe9r2", "sota\0hunter2", ""]
+)
+def test_a_key_that_is_no_header_is_refused_and_not_repeated(desk, key):
+    with pytest.raises(ValueError, match="SOTA_API_KEY holds") as caught:
+        go(desk, token=key)
+    assert "hun" not in str(caught.value)
+    assert desk.double.state.requests == []
+
+
+@pytest.mark.parametrize("project", ["", " ", "../../api-keys", "a/b", "a?b"])
+def test_a_link_whose_project_would_change_the_path_is_refused(desk, project):
+    desk.link.write_text(json.dumps({"project_id": project, "project_slug": "acme-churn"}))
+    with pytest.raises(ValueError, match="project_id and project_slug are needed"):
+        go(desk)
+
+
+def test_a_secret_of_several_lines_is_hidden_line_by_line():
+    keys = "crm:score:0123456789abcdef\r\n  ops:admin:fedcba9876543210\n}\n"
+    for line in keys.splitlines()[:2]:
+        assert redact(f"ENV {line.strip()} {{}}", [keys]) == "ENV [redacted] {}"
 
 
 def test_a_dry_run_prints_everything_and_sends_and_writes_nothing(desk, cli):

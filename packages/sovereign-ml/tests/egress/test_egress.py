@@ -169,3 +169,31 @@ def test_a_command_ends_with_what_the_guard_refused(project: Path) -> None:
         "The egress guard refused telemetry.example.com 2 times to __main__:8: "
         "not among the hosts of [profile.local] in config.toml."
     )
+
+
+def test_an_empty_profile_is_the_profile_local(monkeypatch, tmp_path):
+    """A compose file writes an unset variable as an empty one."""
+    profiles = []
+    monkeypatch.setattr(
+        allow_list.guard, "install", lambda _, *, profile, **__: profiles.append(profile)
+    )
+    for environ in ({}, {"CHURN_PROFILE": ""}, {"CHURN_PROFILE": "eu"}):
+        allow_list.install({**environ, "CHURN_ROOT": str(tmp_path)})
+    assert profiles == ["local", "local", "eu"]
+
+
+def test_of_a_profile_that_is_given_twice_the_last_counts_as_for_the_command():
+    assert allow_list._option(("run", "--profile", "eu", "--profile=local")) == "local"
+    assert allow_list._option(("run", "--profile=local", "--profile", "eu")) == "eu"
+    assert allow_list._option(("run", "--profile")) is None
+
+
+def test_an_address_with_a_star_opens_nothing():
+    table = {
+        "s3": {"endpoint": "https://*.eu"},
+        "deploy": {"slug": "*", "service_url": "https://*.com"},
+    }
+    hosts = allow_list.allowed_hosts(
+        table, "eu", {"FEATURE_STORE_URI": "https://*.example.eu"}, command="deploy"
+    )
+    assert hosts == ("api.sota.io",)

@@ -19,7 +19,7 @@ from sovereign_ml.config.settings import ENVIRONMENT
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.jurisdictions import PostgresAddress, read_postgres_address
 from sovereign_ml.servers import backup
-from sovereign_ml.servers.health_checks import Trouble
+from sovereign_ml.servers.health_checks import Trouble, redis
 from sovereign_ml.servers.health_checks import postgres as ask
 
 SECRET = "hunter2"
@@ -99,12 +99,26 @@ def test_a_child_gets_no_secret_that_it_does_not_need(monkeypatch: pytest.Monkey
         "CHURN_TRACKING_DATABASE_URL": "x",
         "MLFLOW_TRACKING_PASSWORD": "x",
         "GITHUB_TOKEN": "x",
+        "MAPS_APIKEY": "x",
+        "STRIPE_KEY_2": "x",
+        "SMTP_PWD": "x",
+        "SENTRY_DSN": "x",
+        "BROKER_URL": "amqp://u:hunter2@mq:5672/",
+        "HTTPS_PROXY": "http://u:hunter2@proxy:3128",
     }
     needed = {"CHURN_KEYS": "k", "CHURN_SESSION_SECRET": "s", "FEATURE_STORE_TOKEN": "t"}
-    for name, value in {**secrets, **needed, "DATABASE_URL": "d"}.items():
+    harmless = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "OLDPWD": "/",
+        "KEYBOARD": "de",
+        "SSL_CERT_FILE": "/etc/a.pem",
+        "NO_PROXY": "http://mirror:8080/a@b",
+    }
+    for name, value in {**secrets, **needed, **harmless, "DATABASE_URL": "d"}.items():
         monkeypatch.setitem(ENVIRONMENT, name, value)
     local, eu = _environment("local"), _environment("eu")
     assert not (secrets.keys() | {"DATABASE_URL"}) & local.keys()
+    assert harmless.items() <= local.items()
     assert needed.items() <= local.items() and needed.items() <= eu.items()
     assert eu["DATABASE_URL"] == "d" and not secrets.keys() & eu.keys()
     assert "PATH" in local
@@ -147,6 +161,52 @@ def test_a_backup_holds_every_object_and_no_mark_of_a_folder(
     assert {name: path.read_text() for name, path in files.items() if path.is_file()} == {
         key: key for key in keys
     }
+
+
+@pytest.mark.parametrize(
+    "keys", [("a", "a/b"), ("x/y/z", "x/y"), ("ü" * 128,), ("dvc/" + "a" * 256 + "/b",)]
+)
+def test_an_object_that_no_folder_can_hold_ends_the_backup_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]
+) -> None:
+    of_bucket(monkeypatch, "dvc/fine", *keys)
+    with pytest.raises(Refused, match="1 objects that no folder of this machine can hold"):
+        backup.backup(tmp_path / "b", project="acme-churn", secrets=None, storage=STORAGE)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"files": null}', '{"files": 5}'])
+def test_a_manifest_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / backup.MANIFEST).write_text(text)
+    with pytest.raises(Refused, match="is no manifest of a backup"):
+        backup._verified_manifest(tmp_path)
+
+
+def test_a_backup_without_the_dump_of_a_database_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither server nor bucket is asked, so that none of them is filled in part."""
+    (tmp_path / backup.MANIFEST).write_text('{"files": {}, "made": "2026-11-24"}')
+    monkeypatch.setattr(backup, "_databases", lambda secrets: {"tracking": None})
+    with pytest.raises(Refused, match=r"lists no tracking\.dump"):
+        backup.restore(tmp_path, secrets=None, storage=STORAGE, governance=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis:6379,password=hunter2",
+        "memcached://hunter2@h:1",
+        "redis://:hunter2@127.0.0.1:1/?db=x",
+        "redis://:hun#ter2@127.0.0.1:1/0",
+        "redis://:hunter2@127.0.0.1:1/?hunter2=1",
+        "redis://:hunter2@127.0.0.1:1/?ssl_cert_reqs=none",
+    ],
+)
+def test_doctor_says_in_one_line_that_an_address_is_none_of_redis(url: str) -> None:
+    with pytest.raises(Trouble, match="cannot read") as trouble:
+        redis(url)
+    assert "hun" not in trouble.value.observation + trouble.value.do
 
 
 @pytest.mark.parametrize("key", ["../../evil", "dvc/../../../evil", "/evil", "dvc//evil", "./evil"])

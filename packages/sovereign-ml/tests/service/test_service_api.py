@@ -184,7 +184,7 @@ def test_a_withdrawal_takes_effect_on_the_next_call_and_ends_with_a_new_consent(
 
 
 def test_a_restriction_ends_only_by_a_reviewer_who_told_the_person(open_service: Desk) -> None:
-    today, tomorrow = (f"{datetime.now(UTC) + timedelta(days=n):%Y-%m-%d}" for n in (0, 1))
+    today, tomorrow = (f"{datetime.now(UTC) + timedelta(days=n):%Y-%m-%d}" for n in (0, 2))
     told = {"reason": "The purchases were corrected.", "informed_on": today}
     assert open_service.bar("restrictions").status_code == 422, "without a ground"
     assert open_service.bar("restrictions", ground="unlawful").status_code == 200
@@ -193,6 +193,8 @@ def test_a_restriction_ends_only_by_a_reviewer_who_told_the_person(open_service:
         (("informed_on", None), 422),
         (("informed_on", tomorrow), 409),
         (("reason", "ok"), 422),
+        (("reason", " " * 10), 422),
+        (("reason", "\n corrected \t\u2003"), 422),
     ):
         sent = {name: text for name, text in {**told, wrong[0]: wrong[1]}.items() if text}
         assert open_service.bar("restrictions/lift", "review", **sent).status_code == status

@@ -20,6 +20,7 @@ from sovereign_ml.decision_log.sqlite import SQLite
 from sovereign_ml.service.access.api_keys import read_keys
 from sovereign_ml.service.access.rate_limit import Limiter
 from sovereign_ml.service.access.session import VALID_S, Sessions
+from sovereign_ml.service.api.bars import possible_days
 from sovereign_ml.service.problems import ProblemError
 
 TRUE = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -116,6 +117,28 @@ def test_a_restriction_can_be_lifted_whatever_the_logs_clock_says(
     with closing(service.log()) as log:
         assert max(one.at for one in log.entries()) < _text(datetime.now(UTC) + LEAP)
         assert verify(log).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("barred", "now", "stated", "fits"),
+    [
+        # 00:30 in Berlin, while the day before has not ended in UTC.
+        ("2026-07-14T12:00:00", "2026-07-14T22:30:00", "2026-07-15", True),
+        ("2026-12-31T12:00:00", "2026-12-31T23:30:00", "2027-01-01", True),
+        ("2028-02-28T12:00:00", "2028-02-28T22:30:00", "2028-02-29", True),
+        ("2026-07-14T12:00:00", "2026-07-14T20:30:00", "2026-07-15", False),
+        ("2026-07-14T12:00:00", "2026-07-14T22:30:00", "2026-07-16", False),
+        # 23:30 on the Azores, where the day of UTC has not begun.
+        ("2026-12-02T00:20:00", "2026-12-02T00:30:00", "2026-12-01", True),
+        ("2026-12-02T01:20:00", "2026-12-02T02:30:00", "2026-12-01", False),
+        ("2026-12-02T00:20:00", "2026-12-05T00:30:00", "2026-11-30", False),
+    ],
+)
+def test_a_day_is_one_of_the_calendar_of_whoever_states_it(
+    barred: str, now: str, stated: str, fits: bool
+) -> None:
+    first, last = possible_days(f"{barred}.000000Z", datetime.fromisoformat(f"{now}+00:00"))
+    assert (first <= stated <= last) == fits
 
 
 @pytest.mark.parametrize("seconds", [-VALID_S, -3600, -61, -1, 0, 1, 61, 3600, VALID_S])

@@ -1,18 +1,21 @@
 import json
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from servers import postgres_or_skip
 from service_desk import CUSTOMER, Desk
 from sovereign_ml.cli import service
 from sovereign_ml.cli.service import HEADS, app
 from sovereign_ml.config.connections import LogLocation
-from sovereign_ml.decision_log import open_log
+from sovereign_ml.decision_log import LogUnavailableError, open_log
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.git import ask
 from sovereign_ml.privacy.objections import facts
@@ -133,7 +136,7 @@ def test_verify_compares_the_log_with_the_head_on_the_card(
     """A card of another profile is about another log; without the card's entry the log was cut."""
     open_service.score()
     monkeypatch.setattr(
-        service, "_opened", lambda *_: closing(open_log(str(open_service.log_path)))
+        service, "_opened", lambda *_, **__: closing(open_log(str(open_service.log_path)))
     )
     # Where a project keeps its card is its own choice.
     root, place = new_project({"paths.card": "elsewhere"}), Path("elsewhere/card.json")
@@ -173,6 +176,45 @@ def test_verify_says_in_one_line_that_a_file_is_no_log(tmp_path: Path) -> None:
         _run("decisions", "verify", "--log", str(tmp_path / "other.db"))
 
 
+@pytest.mark.parametrize("other", ["", "CREATE TABLE experiments (name TEXT)"])
+def test_a_database_without_a_log_does_not_hold_and_stays_as_it_is(
+    tmp_path: Path, other: str
+) -> None:
+    """An empty file, and the database of another tool."""
+    path = tmp_path / "other #1.db"
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(other or "PRAGMA user_version")
+    path.touch()
+    before = path.read_bytes(), path.stat().st_mode, sorted(tmp_path.iterdir())
+    with pytest.raises(Misuse, match="no table of a decision log"):
+        _run("decisions", "verify", "--log", str(path))
+    assert before == (path.read_bytes(), path.stat().st_mode, sorted(tmp_path.iterdir()))
+
+
+@pytest.mark.servers
+def test_a_server_without_a_log_does_not_hold_and_stays_as_it_is() -> None:
+    with postgres_or_skip() as server:
+        address = server.url()
+        with pytest.raises(Misuse, match="no table of a decision log"):
+            _run("decisions", "verify", "--log", address)
+        with pytest.raises(LogUnavailableError):
+            open_log(address, existing=True)
+        open_log(address).close()
+        assert "The chain holds" in _run("decisions", "verify", "--log", address)
+
+
+def test_an_empty_profile_is_the_profile_local_and_leaves_the_database_of_others_alone(
+    open_service: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As for the service: a compose file writes an unset variable as an empty one."""
+    open_service.score()
+    monkeypatch.setenv("CHURN_ROOT", str(tmp_path))
+    monkeypatch.setenv("CHURN_PROFILE", "")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://shop@127.0.0.1:1/shop")
+    monkeypatch.setenv("CHURN_LOG", str(open_service.log_path))
+    assert "2 entries" in _run("decisions", "verify")
+
+
 def test_an_expired_decision_is_gone_from_the_service(open_service: Desk) -> None:
     decision = open_service.score().json()["decision_id"]
     with closing(open_log(str(open_service.log_path))) as log:
@@ -195,3 +237,26 @@ def test_a_new_key_opens_the_service_with_the_line_that_was_printed() -> None:
 def test_a_key_with_an_unknown_scope_is_refused() -> None:
     with pytest.raises(Misuse, match="scopes are score, subject, review, admin"):
         _run("keys", "new", "crm", "--scope", "everything")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("Crm", "--scope", "score"), "the name 'Crm' is not possible: write 1 to 32 of a-z"),
+        (("crm team", "--scope", "score"), "the name 'crm team' is not possible"),
+        (("crm:admin", "--scope", "score"), "the name 'crm:admin' is not possible"),
+        (("c" * 33, "--scope", "score"), "is not possible"),
+        (("crm", "--scope", "Score"), "there is no scope 'Score'; scopes are score"),
+        (("crm", "--scope", "score+admin"), r"there is no scope 'score\+admin'"),
+        (("crm", "--scope", "score", "--expires", "2020-02-29"), "--expires 2020-02-29 is over"),
+    ],
+)
+def test_what_is_wrong_with_a_new_key_is_named(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(Misuse, match=words):
+        _run("keys", "new", *arguments)
+
+
+def test_a_scope_that_is_named_twice_is_one_and_a_key_may_end_today() -> None:
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    said = _run("keys", "new", "crm", "--scope", "score", "--scope", "score", "--expires", today)
+    assert re.search(rf"crm:score:[0-9a-f]{{64}}:{today}$", said.strip())

@@ -139,6 +139,7 @@ NONSENSE: dict[str, tuple[int, bytes]] = {
     "a redirect": (302, b""),
     "a page": (200, b"<html>"),
     "a list": (200, b"[]"),
+    "brackets without end": (200, b"[" * 100_000),
     "another shape": (200, b'{"metadata": {}, "results": []}'),
     "features are missing": (
         200,
@@ -176,6 +177,18 @@ def test_a_value_that_is_too_old_or_absent_is_not_replaced_by_a_guess(
     desk: Callable[..., Desk], status: str
 ) -> None:
     with feature_server(answer({CUSTOMER: FEATURES}, recency_days=status)) as uri:
+        service = _service(desk, uri)
+        _nothing_was_decided(service, _asked(service, CUSTOMER))
+
+
+@pytest.mark.parametrize(
+    "date", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+10:00", "0001-01-01T00:00:00Z"]
+)
+def test_a_date_at_the_end_of_the_calendar_means_no_decision(
+    desk: Callable[..., Desk], date: str
+) -> None:
+    """Go's zero time in another zone has no form in UTC."""
+    with feature_server(answer({CUSTOMER: FEATURES}, dates={"recency_days": date})) as uri:
         service = _service(desk, uri)
         _nothing_was_decided(service, _asked(service, CUSTOMER))
 

@@ -94,6 +94,23 @@ def test_a_case_is_decided_once(waiting: Desk) -> None:
     assert waiting.decision(case).json()["outcome"] == "offer"
 
 
+@pytest.mark.parametrize("outcome", ["offer", "no_offer"])
+def test_a_reason_is_as_long_as_its_page_counts_it(waiting: Desk, outcome: str) -> None:
+    """A browser sends a line break as two characters, and blanks are no reason at any door."""
+    _sign_in(waiting)
+    case = waiting.score().json()["decision_id"]
+    started = _second(waiting, case, "offer")
+    for reason, length in (("a" * 4001, "4,001"), (" \r\n" * 10, "0"), ("too\r\nshort", "9")):
+        refused = _judge(waiting, case, started=started, outcome=outcome, reason=reason)
+        assert refused.status_code == 422
+        assert f"of 10 to 4,000 characters; this one has {length}." in refused.text
+    assert waiting.review(case, outcome, reason=" " * 20).status_code == 422
+    reason = "\r\n".join(["a" * 39] * 100)
+    assert _judge(waiting, case, started=started, outcome=outcome, reason=reason).status_code == 303
+    (step,) = waiting.decision(case).json()["history"]
+    assert step["text"] == reason.replace("\r\n", "\n")
+
+
 def test_a_decision_in_force_needs_no_review(open_service: Desk) -> None:
     case = open_service.score().json()["decision_id"]
     assert open_service.review(case).status_code == 409
@@ -183,6 +200,18 @@ def test_a_planted_error_looks_like_any_case_and_counts_as_caught_when_overruled
         1,
         1,
     )
+
+
+def test_a_planted_case_shows_no_other_decision_than_a_real_one_does(planting: Desk) -> None:
+    """Everybody here was decided about once: another decision would be the one that was copied."""
+    planting.review(planting.score().json()["decision_id"], "offer")
+    planted, batch = _planted(planting)
+    _sign_in(planting)
+    pages = [planting.client.get(f"/reviews/{case}").text for case in (planted, *batch)]
+    assert [page.count("None on record.") for page in pages] == [1] * len(pages)
+    planting.score()
+    page = planting.client.get(f"/reviews/{planted}").text
+    assert page.count(": pending review</li>") == 1
 
 
 def test_after_a_single_case_a_planted_one_opens_within_as_long_as_lay_before_it(

@@ -175,12 +175,33 @@ def test_a_bundle_that_was_changed_after_sealing_starts_nowhere(tmp_path: Path) 
             "no hash of CHURN_KEYS",
         ),
         ({"FEATURE_STORE_URI": "https://[bad"}, "FEATURE_STORE_URI is no address"),
+        ({"FEATURE_STORE_URI": "http://fe ast:6566"}, "FEATURE_STORE_URI is no address"),
+        ({"FEATURE_STORE_URI": "http://feast..eu"}, "FEATURE_STORE_URI is no address"),
+        ({"FEATURE_STORE_URI": f"http://{'a' * 64}.eu"}, "FEATURE_STORE_URI is no address"),
+        ({"FEATURE_STORE_URI": "http://feast:6566/?v=1"}, "without . and #"),
+        ({"FEATURE_STORE_TOKEN": "pass\nword"}, "FEATURE_STORE_TOKEN holds"),
+        ({"FEATURE_STORE_TOKEN": "pässword"}, "FEATURE_STORE_TOKEN holds"),
+        ({"CHURN_LOG": "~/decisions.db"}, "CHURN_LOG holds '~', which only a shell"),
+        ({"CHURN_LOG": "sqlite:///~churn/decisions.db"}, "CHURN_LOG holds '~churn'"),
+        ({"CHURN_LOG": "$HOME/decisions.db"}, r"CHURN_LOG holds '\$HOME'"),
+        ({"CHURN_LOG": "/srv/${NAME}.db"}, r"CHURN_LOG holds '\$\{NAME\}'"),
+        ({"CHURN_LOG": "%(here)s/decisions.db"}, r"CHURN_LOG holds"),
         ({"CHURN_SEED_SHARE": "2"}, "CHURN_SEED_SHARE is '2'"),
     ],
 )
 def test_settings_that_are_not_safe_are_refused(environ: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
         read(environ)
+
+
+def test_what_looks_alike_and_is_fine_is_not_refused() -> None:
+    """Line breaks at the end come from files."""
+    for path in ("/srv/a~1/$.db", "a$b.db", "/srv/price$list/d.db", "x/~y.db", "50%.db"):
+        assert read({"CHURN_LOG": path}).log == path
+    for address in ("http://feast:6566/", "https://[::1]:6566", "http://my_feast.internal/base"):
+        settings = read({"FEATURE_STORE_URI": f"{address}\n", "FEATURE_STORE_TOKEN": "a-b_c=\r\n"})
+        assert settings.feature_store == address
+        assert settings.feature_token.get_secret_value() == "a-b_c="
 
 
 def test_a_refusal_never_shows_a_hash_or_an_address_with_its_password() -> None:

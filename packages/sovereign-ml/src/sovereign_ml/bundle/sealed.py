@@ -199,14 +199,15 @@ def _parse(read: Callable[[bytes], P], content: bytes, path: Path) -> P:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise ValueError(f"{path}: {where}: {first['msg']}") from None
-    except ValueError as error:
+    # json gives up on thousands of nested brackets with a RecursionError.
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
 
 
 def _object(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         content = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a JSON object is needed, seen {type(content).__name__}")

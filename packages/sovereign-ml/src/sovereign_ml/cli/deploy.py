@@ -86,7 +86,8 @@ def deploy_status(
     settings = load_settings(profile)
     with _one_line():
         files = _files(settings)
-        rows = status(_api(settings.deploy.api_url), link=files["link"], releases=files["releases"])
+        api, hidden = _api(settings.deploy.api_url), _secrets(settings).values()
+        rows = status(api, link=files["link"], releases=files["releases"], hidden=hidden)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -107,6 +108,7 @@ def rollback(profile: ProfileOption = None) -> None:
             service_url=settings.deploy.service_url,
             clock=_clock(settings.deploy),
             say=typer.echo,
+            hidden=_secrets(settings).values(),
         )
     typer.echo(f"{release.bundle} runs again (deployment {release.deployment})")
 
@@ -150,7 +152,6 @@ def _registered(settings: Settings, version: str) -> Path:
 
 
 def _shipment(settings: Settings, bundle: Path) -> Shipment:
-    from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.deploy.send import Shipment
     from sovereign_ml.deploy.stage import stage
 
@@ -169,12 +170,19 @@ def _shipment(settings: Settings, bundle: Path) -> Shipment:
         name=settings.project.title,
         slug=table.slug,
         variables=table.variables,
-        # Empty ones are refused later, all of them in one message.
-        secrets={name: ENVIRONMENT.get(name, "") for name in table.secrets},
+        secrets=_secrets(settings),
         service_url=table.service_url,
         api_url=table.api_url,
         cli=table.sota_cli,
     )
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """Return the value of each variable in [deploy] secrets, empty where it is not set."""
+    from sovereign_ml.config.settings import ENVIRONMENT
+
+    # Empty ones are refused later, all of them in one message.
+    return {name: ENVIRONMENT.get(name, "") for name in settings.deploy.secrets}
 
 
 def _files(settings: Settings) -> dict[str, Path]:

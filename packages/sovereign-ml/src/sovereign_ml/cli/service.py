@@ -92,11 +92,18 @@ def _environment(profile: str) -> dict[str, str]:
 
     needed = {*NAMES.values(), *(["DATABASE_URL"] if profile != "local" else [])}
     # Secrets of other programs are recognised by the words in their names.
-    secret = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|_KEY\b|^AWS_|DATABASE_URL", re.IGNORECASE)
+    secret = re.compile(
+        r"SECRET|TOKEN(?!IZER)|PASSW|CREDENTIAL|API_?KEY|(_|ACCESS|PRIVATE)KEYS?(_|$)|^AWS_|"
+        r"(^|_)(PASS|PAT|AUTH|DSN)(_|$)|_PWD(_|$)|DATABASE_URL",
+        re.IGNORECASE,
+    )
+    # An address with a password, whatever its variable is called.
+    login = re.compile(r"://[^/?#\s]*:[^/?#\s]+@")
     return {
         name: value
         for name, value in ENVIRONMENT.items()
-        if name in needed or not (name in VARIABLES.values() or secret.search(name))
+        if name in needed
+        or not (name in VARIABLES.values() or secret.search(name) or login.search(value))
     }
 
 
@@ -183,10 +190,10 @@ def verify(
         raise Misuse("--head is no head: give number:seal as `churn decisions verify` printed it.")
     if sign and log:
         raise Misuse("--sign notes the head of the profile's own log: leave --log out.")
-    name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
+    name = profile or ENVIRONMENT.get("CHURN_PROFILE") or "local"
     root = Path(ENVIRONMENT.get("CHURN_ROOT", "."))
     noted = {} if log or head else _noted_heads(name, root)
-    with _opened(log, profile) as opened:
+    with _opened(log, profile, existing=True) as opened:
         verdict = verify_chain(opened, *([head.strip()] if head else noted.values()))
     typer.echo(f"{verdict.entries} entries, {verdict.blanked} blanked. Head: {verdict.head}")
     for problem in verdict.problems[:20]:
@@ -280,6 +287,11 @@ def new(
     """Make a key. It is printed once, with its line for CHURN_KEYS, which holds only a hash."""
     from sovereign_ml.service.access.api_keys import new_key
 
+    today = datetime.now(UTC).date()
+    if expires and expires.date() < today:
+        raise Misuse(
+            f"--expires {expires.date()} is over: the key would open nothing. Name a day from {today} on."
+        )
     try:
         key, line = new_key(name, scope, expires.date() if expires else None)
     except ValueError as error:
@@ -288,13 +300,15 @@ def new(
 
 
 @contextmanager
-def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
-    """Open the log of the option, of the environment or of the profile."""
+def _opened(
+    log: str | None, profile: str | None, *, existing: bool = False
+) -> Iterator[DecisionLog]:
+    """Open the log of the option, of the environment or of the profile, see `open_log`."""
     from sovereign_ml.config.settings import ENVIRONMENT
     from sovereign_ml.decision_log import LogUnavailableError, open_log
     from sovereign_ml.jurisdictions import PLAINTEXT
 
-    name = profile or ENVIRONMENT.get("CHURN_PROFILE", "local")
+    name = profile or ENVIRONMENT.get("CHURN_PROFILE") or "local"
     # In profile local a DATABASE_URL is that of another application.
     server = ENVIRONMENT.get("DATABASE_URL") if name != "local" else None
     address = log or server or ENVIRONMENT.get("CHURN_LOG")
@@ -307,7 +321,7 @@ def _opened(log: str | None, profile: str | None) -> Iterator[DecisionLog]:
     _refuse_no_log(address, "--log" if log else "DATABASE_URL" if server else "CHURN_LOG")
     try:
         private = ENVIRONMENT.get(PLAINTEXT, "").split(",")
-        opened = open_log(address, tls=name != "local", plaintext=private)
+        opened = open_log(address, tls=name != "local", plaintext=private, existing=existing)
         try:
             yield opened
         finally:

@@ -97,8 +97,11 @@ def secrets_of(table: dict[str, Any], profile: str, environ: Mapping[str, str]) 
     """
     base = _user_settings(environ)
     name = str(table.get("project", {}).get("name", "churn"))
-    # An empty variable counts as not set.
-    secrets = {field: environ.get(variable) or None for field, variable in VARIABLES.items()}
+    # An empty variable counts as not set. One that comes from a file ends with its line break.
+    secrets = {
+        field: environ.get(variable, "").strip("\r\n") or None
+        for field, variable in VARIABLES.items()
+    }
     if profile != "local":
         # Demanded of the secret itself, so that no reader of the address can forget it.
         for field in ROWS_ABOUT_PEOPLE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -17,7 +17,14 @@ DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 NARROWEST = {4: 24, 6: 64}
 # A label of a host name has at most 63 characters (RFC 1035).
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](-?[a-z0-9])*$", max_length=63)]
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$")]
+# Names of Kubernetes: a namespace is a label (RFC 1123), a secret may have several with dots.
+Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+SecretName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253
+    ),
+]
 
 
 class Egress(ConfigTable):
@@ -26,7 +33,7 @@ class Egress(ConfigTable):
     host: str
     port: int = Field(ge=1, le=65535)
     cidr: str = ""
-    namespace: str = ""
+    namespace: Namespace | Literal[""] = ""
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> Egress:
@@ -36,8 +43,11 @@ class Egress(ConfigTable):
             )
         if self.cidr:
             network = ip_network(self.cidr)
-            if network.prefixlen < NARROWEST[network.version]:
+            mapped = network.version == 6 and network.network_address.ipv4_mapped is not None
+            if network.prefixlen < NARROWEST[network.version] or mapped:
                 allowed = f"/{NARROWEST[network.version]} or narrower"
+                if mapped:
+                    allowed = "an IPv4 network in its own spelling"
                 raise ValueError(
                     f"{self.host}: {self.cidr} is a large network, not one host; "
                     f"{allowed} is allowed"
@@ -49,9 +59,9 @@ class KserveSettings(ConfigTable):
     """``[deploy.kserve]``: a Kubernetes cluster. Keys of ``secret`` become variables."""
 
     image: str
-    namespace: Label
-    secret: Label
-    ingress_namespace: Label
+    namespace: Namespace
+    secret: SecretName
+    ingress_namespace: Namespace
     egress: tuple[Egress, ...] = ()
 
 

@@ -29,6 +29,7 @@ class DecisionBody(_Body):
     features: dict[str, Any] | None = None
     contributions: dict[str, float] | None = None
     reasons: list[str] = []
+    copied: str = ""
 
 
 class ReviewBody(_Body):

@@ -143,6 +143,10 @@ class Postgres:
             )
         return self.rows(IS_THERE) != [(True,)]
 
+    def holds_log(self) -> bool:
+        """Return whether there is a log of any version."""
+        return self.rows("SELECT to_regclass('decision_log') IS NOT NULL") == [(True,)]
+
     def make_tables(self) -> bool:
         """Make missing tables, inside a transaction. Return whether the table of counts was new."""
         new = self.rows("SELECT to_regclass('fact_counts') IS NULL") == [(True,)]

@@ -287,7 +287,11 @@ def older_than(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]
     condition = "subject IS NOT NULL AND at < ?"
     condition += f" AND kind IN ({marks(kinds)})" if kinds else ""
     # GDPR 18(2): restricted data is stored until the restriction ends, whatever its period.
-    condition += f" AND subject NOT IN (SELECT subject FROM {TABLES['restriction']})"  # noqa: S608
+    # Not NOT IN, which one row without a subject makes unknown for everybody: SQLite allows it.
+    condition += (
+        f" AND NOT EXISTS (SELECT 1 FROM {TABLES['restriction']} AS listed "  # noqa: S608
+        "WHERE listed.subject = decision_log.subject)"
+    )
     return condition, (before, *kinds)
 
 

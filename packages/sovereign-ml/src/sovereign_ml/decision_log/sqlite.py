@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,16 @@ class SQLite:
 
     def _names(self) -> set[str]:
         return {row[0] for row in self.rows("SELECT name FROM sqlite_master")}
+
+
+def holds_log(path: Path) -> bool:
+    """Return whether the file at ``path`` holds a log of any version, without a change to it."""
+    address, sql = path.absolute().as_uri(), "SELECT 1 FROM sqlite_master WHERE name = ?"
+    with (
+        _refusals(path),
+        closing(sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=5)) as connection,
+    ):
+        return connection.execute(sql, ("decision_log",)).fetchone() is not None
 
 
 def _keep_private(path: Path) -> None:

@@ -14,7 +14,11 @@ AHEAD = timedelta(days=1, minutes=5)
 def read_time(text: str) -> datetime:
     """Return an ISO time in UTC. Without a zone it is UTC. Raises ValueError for anything else."""
     time = datetime.fromisoformat(text)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    # The first and the last day of the calendar may not exist in UTC.
+    except OverflowError:
+        raise ValueError(f"{text[:40]} is no time in UTC") from None
 
 
 def shown(as_of: datetime) -> str:

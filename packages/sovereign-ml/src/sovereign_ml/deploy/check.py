@@ -21,9 +21,14 @@ from sovereign_ml.supply_chain.wheel import read_wheel
 ROOT_FILES = {"Dockerfile", ".sotaignore", ".sota.json"}
 DATA = {
     *(".csv", ".tsv", ".parquet", ".feather", ".arrow", ".xlsx", ".jsonl", ".ndjson"),
-    *(".db", ".duckdb", ".sqlite"),
+    *(".xls", ".avro", ".orc", ".db", ".duckdb", ".sqlite", ".sqlite3", ".dump"),
 }
-UNSAFE = {*(".pkl", ".pickle", ".joblib", ".npy"), *(".pem", ".key", ".p12", ".pfx")}
+UNSAFE = {
+    *(".pkl", ".pickle", ".joblib", ".npy", ".npz"),
+    *(".pem", ".key", ".p12", ".pfx", ".jks", ".env"),
+}
+PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}
+UNSAFE_NAMES = {"id_rsa", "id_ed25519", ".netrc", ".pgpass", ".pypirc"}
 REFUSED_PACKAGES = {
     *("pandas", "sklearn", "mlflow", "feast", "duckdb", "dvc", "kfp", "great_expectations"),
     *("matplotlib", "pickle", "joblib", "cloudpickle", "dill", "churn"),
@@ -78,9 +83,14 @@ def _links(folder: Path) -> Problems:
 
 def _kinds(folder: Path) -> Problems:
     for path in _files(folder):
-        if path.suffix.lower() in DATA:
+        kind = path.suffix.lower()
+        # What is packed is named before: customers.csv.gz.
+        if kind in PACKED:
+            kind = Path(path.stem).suffix.lower()
+        if kind in DATA:
             yield "data", path, "data does not belong into an image; only the bundle does"
-        if path.suffix.lower() in UNSAFE or path.name.startswith(".env"):
+        unsafe = path.name.startswith(".env") or path.name in UNSAFE_NAMES
+        if unsafe or kind in UNSAFE:
             yield "unsafe-file", path, "a key, an .env file or a pickle may not be shipped"
 
 

@@ -12,9 +12,14 @@ from sovereign_ml.deploy.stage import WHEELS
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  what the container must bind
 INSTALL_OPTIONS = ("--require-hashes", "--no-deps", f"--find-links {WHEELS}")
 _INSTALLS = re.compile(r"\bpip[\d.]* (.* )?install\b|\buv |\beasy_install\b", re.IGNORECASE)
-_FROM = re.compile(r"--from=(\S+)")
+_FROM = re.compile(r"(?:--|,)from=([^\s,]+)")
+_COMMENT = re.compile(r"^[ \t]*#.*\n?", re.MULTILINE)
+_CONTINUED = re.compile(r"\\[ \t]*\n")
+_PROFILE = re.compile(r"\bCHURN_PROFILE[= ]\s*(\S+)")
 _COMMANDS = re.compile("[|;&]")
-_ADDRESS = re.compile(r"https?://|--(extra-)?index-url|--trusted-host")
+_ADDRESS = re.compile(
+    r"(https?|ftp|git|ssh)://|\bgit@|--(extra-)?index-url|--trusted-host", re.IGNORECASE
+)
 
 
 class Instruction(NamedTuple):
@@ -30,15 +35,17 @@ Fault = tuple[str, str]
 def dockerfile_faults(text: str) -> Iterator[Fault]:
     """Yield the name of each broken rule, with what was seen and what is allowed."""
     steps = _steps(text)
-    for rule in (_base_image, _user_and_port, _command, _installation, _addresses):
+    for rule in (_base_image, _installation, _addresses):
         yield from rule(steps)
+    for rule in (_user_and_port, _command, _profile):
+        yield from rule(_last_stage(steps))
 
 
 def _steps(text: str) -> list[Instruction]:
-    # A backslash at its end continues a line.
-    lines = (line.strip() for line in text.replace("\\\n", " ").splitlines())
+    # Docker leaves comments out first. Then a backslash at its end continues a line.
+    lines = (line.strip() for line in _CONTINUED.sub(" ", _COMMENT.sub("", text)).splitlines())
     # A tab separates as well as a space does.
-    parts = (line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
+    parts = (line.split(maxsplit=1) for line in lines if line)
     return [Instruction(first.upper(), " ".join(rest)) for first, *rest in parts]
 
 
@@ -46,13 +53,40 @@ def _values(steps: list[Instruction], keyword: str) -> list[str]:
     return [step.value for step in steps if step.keyword == keyword]
 
 
+def _stages(steps: list[Instruction]) -> Iterator[tuple[str, str]]:
+    """Yield image and name of each stage, the name in lower case and empty without one."""
+    for value in _values(steps, "FROM"):
+        image, *more = [word for word in value.split() if not word.startswith("--")] or [""]
+        yield image, more[-1].lower() if more else ""
+
+
+def _last_stage(steps: list[Instruction]) -> list[Instruction]:
+    """Return the steps of the image that runs, with those of the stages that it continues."""
+    stages: dict[str, list[Instruction]] = {}
+    opened = _stages(steps)
+    last: list[Instruction] = []
+    for step in steps:
+        if step.keyword == "FROM":
+            image, name = next(opened)
+            last = [*stages.get(image.lower(), ())]
+            stages[name] = last
+        last.append(step)
+    return last
+
+
 def _base_image(steps: list[Instruction]) -> Iterator[Fault]:
-    images = _values(steps, "FROM")
+    stages = list(_stages(steps))
+    names = [name for _, name in stages if name] + [str(i) for i in range(len(stages))]
     # A stage of this file needs no digest, and another image does.
-    stages = {image.split()[-1] for image in images} | {str(i) for i in range(len(images))}
-    copied = [name for value in _values(steps, "COPY") for name in _FROM.findall(value)]
-    images += [name for name in copied if name not in stages]
-    if not images or not all(DIGEST.fullmatch(image.split()[0]) for image in images):
+    images = [
+        image
+        for i, (image, _) in enumerate(stages)
+        if image.lower() not in {name for _, name in stages[:i] if name}
+    ]
+    values = [value for keyword in ("COPY", "RUN", "ADD") for value in _values(steps, keyword)]
+    copied = [name for value in values for name in _FROM.findall(value)]
+    images += [name for name in copied if name.lower() not in names]
+    if not images or not all(DIGEST.fullmatch(image) for image in images):
         yield "base-image", f"FROM {images}: each must name a digest, image@sha256:<64 hex digits>"
     if any("example.eu" in image or "0" * 64 in image for image in images):
         yield (
@@ -73,6 +107,9 @@ def _user_and_port(steps: list[Instruction]) -> Iterator[Fault]:
 
 def _command(steps: list[Instruction]) -> Iterator[Fault]:
     command = (_values(steps, "CMD") or [""])[-1]
+    before = (_values(steps, "ENTRYPOINT") or ["[]"])[-1]
+    if before != "[]":
+        yield "command", f"ENTRYPOINT is {before!r}: it would run instead of CMD; leave it out"
     # exec makes the service receive SIGTERM, so that it can finish its requests.
     needed = ("exec python -m sovereign_ml.service", EVERY_ADDRESS, "${PORT:-8080}")
     if not command.startswith('["sh", "-c", "exec ') or not all(n in command for n in needed):
@@ -80,6 +117,20 @@ def _command(steps: list[Instruction]) -> Iterator[Fault]:
             "command",
             f"CMD is {command!r}: through sh -c it must `exec python -m sovereign_ml.service`, "
             f"which refuses what may not be served, at {EVERY_ADDRESS} and ${{PORT:-8080}}",
+        )
+
+
+def _profile(steps: list[Instruction]) -> Iterator[Fault]:
+    named = [
+        profile.strip("\"'")
+        for value in _values(steps, "ENV")
+        for profile in _PROFILE.findall(value)
+    ]
+    if named[-1:] != ["eu"]:
+        yield (
+            "profile",
+            f"ENV CHURN_PROFILE is {(named or ['missing'])[-1]!r}: eu is needed, because another "
+            "profile serves what may not be served",
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -97,5 +98,5 @@ def _fill_policy(policy: dict[str, Any], name: str, cluster: KserveSettings) -> 
 
 def _egress(item: Egress) -> dict[str, Any]:
     inside = {"namespaceSelector": {"matchLabels": {NAMESPACE: item.namespace}}}
-    peer = {"ipBlock": {"cidr": item.cidr}} if item.cidr else inside
+    peer = {"ipBlock": {"cidr": str(ip_network(item.cidr))}} if item.cidr else inside
     return {"to": [peer], "ports": [{"protocol": "TCP", "port": item.port}]}

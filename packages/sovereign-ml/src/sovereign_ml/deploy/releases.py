@@ -15,7 +15,12 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 PLATFORM_OWNED = {"PORT", "DATABASE_URL"}
-SECRET_WORDS = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|(^|_)KEYS?(_|$)")
+SECRET_WORDS = re.compile(
+    r"SECRET|PASSWORD|PASSWD|TOKEN(?!IZER)|CREDENTIAL|API_?KEY|(ACCESS|PRIVATE)KEY|"
+    r"(^|_)(KEYS?|PASS|PWD|AUTH|DSN)(_|$)"
+)
+SECRET_VALUES = re.compile(r"://[^/?#\s]*:[^/?#\s]+@|\bpassword\s*=", re.IGNORECASE)
+"""An address with a password in it."""
 
 
 class Release(BaseModel):
@@ -92,11 +97,20 @@ def check_variables(variables: Mapping[str, str], secrets: Mapping[str, str]) ->
             raise ValueError(
                 f"variable {name} is set by the platform; remove it from [deploy] in config.toml"
             )
+    if (profile := variables.get("CHURN_PROFILE", "eu")) != "eu":
+        raise ValueError(
+            f"CHURN_PROFILE is {profile!r} in [deploy.variables]: a deployed service runs in "
+            "profile eu, which its image sets; remove the line"
+        )
     if both := sorted(set(variables) & set(secrets)):
         raise ValueError(
             f"{', '.join(both)}: in [deploy.variables] and in secrets; keep one of the two"
         )
-    if misplaced := sorted(name for name in variables if SECRET_WORDS.search(name.upper())):
+    if misplaced := sorted(
+        name
+        for name, value in variables.items()
+        if SECRET_WORDS.search(name.upper()) or SECRET_VALUES.search(value)
+    ):
         raise ValueError(
             f"{', '.join(misplaced)} in [deploy.variables] looks like a secret, which may not be "
             "in config.toml; list the name in [deploy] secrets and set the environment variable"

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
 from sovereign_ml.deploy import DeployError
 from sovereign_ml.deploy.releases import Release, VariableChange, change_between, read_releases
 from sovereign_ml.deploy.run import Clock, finish, wait_until_running
-from sovereign_ml.deploy.send import Say, apply_change, public_url, read_link
+from sovereign_ml.deploy.send import Say, apply_change, public_url, read_link, redact
 from sovereign_ml.deploy.sota_api import Deployment, SotaApi, SotaProject
 from sovereign_ml.deploy.transport import SotaError
 
 
 def rollback(
-    api: SotaApi, *, link: Path, releases: Path, service_url: str, clock: Clock, say: Say
+    api: SotaApi,
+    *,
+    link: Path,
+    releases: Path,
+    service_url: str,
+    clock: Clock,
+    say: Say,
+    hidden: Iterable[str] = (),
 ) -> Release:
     """Start the previous image with the variables of its release, and check that it answers.
 
-    The platform goes back by exactly one deployment. Secrets stay: an old key may be withdrawn.
-    Raises DeployError when there is no previous release, or it does not run or answer.
+    ``hidden`` are values of secrets, which a build log may hold. The platform goes back by exactly
+    one deployment. Secrets stay: an old key may be withdrawn. Raises DeployError when there is no
+    previous release, or it does not run or answer.
     """
     project = linked(link)
     url = public_url(service_url, project.slug)
@@ -29,7 +38,10 @@ def rollback(
     tried_since = [item.id for item in api.deployments(project.id)[:1]] != [
         item.deployment for item in history[-1:]
     ]
-    running = wait_until_running(api, project.id, _start(api, project).id, clock=clock, say=say)
+    waiting = partial(
+        wait_until_running, api, project.id, clock=clock, say=say, hidden=tuple(hidden)
+    )
+    running = waiting(_start(api, project).id)
     # An image without a tag is unknown, and is not that of another release without one.
     tag = running.image_tag
     target = next((item for item in reversed(history) if tag and item.image_tag == tag), None)
@@ -39,9 +51,7 @@ def rollback(
     # The platform gives new variables to a service only when it starts.
     if change.write or change.remove:
         apply_change(api, project.id, change, say)
-        running = wait_until_running(
-            api, project.id, api.redeploy(project.id).id, clock=clock, say=say
-        )
+        running = waiting(api.redeploy(project.id).id)
     basis = target or (history[-1] if history else None)
     return finish(
         running,
@@ -55,11 +65,17 @@ def rollback(
     )
 
 
-def status(api: SotaApi, *, link: Path, releases: Path, count: int = 5) -> list[dict[str, str]]:
-    """Return the newest deployments, newest first, each with its recorded bundle."""
-    project = linked(link)
+def status(
+    api: SotaApi, *, link: Path, releases: Path, count: int = 5, hidden: Iterable[str] = ()
+) -> list[dict[str, str]]:
+    """Return the newest deployments, newest first, each with its recorded bundle.
+
+    ``hidden`` are values of secrets, which the reason of a failure may hold.
+    """
+    project, values = linked(link), tuple(hidden)
     bundles = {item.deployment: item for item in read_releases(releases)}
-    return [_row(item, bundles.get(item.id)) for item in api.deployments(project.id)[:count]]
+    rows = [_row(item, bundles.get(item.id)) for item in api.deployments(project.id)[:count]]
+    return [{**row, "error": redact(row["error"], values)} for row in rows]
 
 
 def linked(link: Path) -> SotaProject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -22,6 +23,8 @@ from sovereign_ml.deploy.transport import SotaError, https_only
 
 Say = Callable[[str], None]
 LINK = ".sota.json"
+SHORTEST_LINE = 8
+"""Characters of a value or line that is hidden by itself. Shorter ones are numbers or brackets."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,19 @@ def public_url(service_url: str, slug: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return ``text`` with every secret value replaced: a build step may have printed one."""
+    """Return ``text`` with every secret value replaced: a build step may have printed one.
+
+    A log comes line by line, so each line of a value is replaced too.
+    """
+    values = [value.strip() for value in secrets]
+    values += [
+        line.strip()
+        for value in values
+        for line in value.splitlines()
+        if len(line.strip()) >= SHORTEST_LINE
+    ]
     # Longest first: a secret may be a part of another one.
-    for value in sorted(secrets, key=len, reverse=True):
+    for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "[redacted]") if value else text
     return text
 
@@ -77,6 +90,9 @@ def read_link(link: Path) -> SotaProject | None:
         return None
     try:
         content = json.loads(link.read_text(encoding="utf-8"))
+        # It becomes a part of the path of each call.
+        if not re.fullmatch("[A-Za-z0-9_-]+", content["project_id"]):
+            raise ValueError
         return SotaProject(
             id=content["project_id"], name=content["project_slug"], slug=content["project_slug"]
         )
@@ -114,7 +130,12 @@ def linked_project(api: SotaApi, shipment: Shipment, link: Path, say: Say) -> So
 def apply_change(api: SotaApi, project: str, change: VariableChange, say: Say) -> None:
     """Write and remove variables, and report their names, never their values."""
     for key, value in change.write.items():
-        api.set_variable(project, key, value)
+        try:
+            api.set_variable(project, key, value)
+        except SotaError as error:
+            # Who refuses a value may repeat it.
+            message = redact(str(error), (value,) if len(value) >= SHORTEST_LINE else ())
+            raise SotaError(message, error.status, error.reset) from None
         say(f"variable {key} set")
     for key in change.remove:
         api.delete_variable(project, key)
@@ -139,7 +160,7 @@ def upload(
     before = {deployment.id for deployment in api.deployments(project.id)}
     flags = () if shipment.api_url == API_URL else ("--api-url", shipment.api_url)
     command = [cli, *flags, "deploy"]
-    _run_cli(command, shipment.staged.folder, timeout_s, lambda line: say(redact(line, hidden)))
+    _run_cli(command, shipment.staged.folder, timeout_s, say, hidden)
     # The CLI does not print the id of the deployment that it started.
     new = [item.id for item in api.deployments(project.id) if item.id not in before]
     if len(new) != 1:
@@ -162,9 +183,12 @@ def _create(api: SotaApi, shipment: Shipment) -> SotaProject:
         ) from None
 
 
-def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> None:
+def _run_cli(
+    command: list[str], folder: Path, timeout_s: float, say: Say, hidden: tuple[str, ...]
+) -> None:
     """Run the CLI and pass on its lines. It ends with 0 even when the build failed.
 
+    Values in ``hidden`` are in no line and in no error.
     It reads SOTA_API_KEY itself, so the key is in no argument. Raises DeployError otherwise.
     """
     with subprocess.Popen(
@@ -186,7 +210,7 @@ def _run_cli(command: list[str], folder: Path, timeout_s: float, say: Say) -> No
         lines = []
         try:
             for line in process.stdout or ():
-                lines.append(line.rstrip())
+                lines.append(redact(line.rstrip(), hidden))
                 say(lines[-1])
         finally:
             # Its thread would keep this program alive until the time is over.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from sovereign_ml.deploy import DeployError
+from sovereign_ml.jurisdictions import parse
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_HEADER = re.compile("[!-~]+")
 
 
 class SotaError(DeployError):
@@ -52,10 +55,16 @@ class Transport:
         sleep: Callable[[float], None] = time.sleep,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
+        # Refused here: the client's own message about such a header repeats it.
+        if not _HEADER.fullmatch(token.strip()):
+            raise ValueError(
+                "SOTA_API_KEY holds a blank, a line break or a letter outside of ASCII: copy the "
+                "key again, which begins with sota_"
+            )
         self.base_url = https_only(base_url).rstrip("/")
         self._patience, self._sleep, self._say = patience, sleep, say
         self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {token.strip()}"},
             timeout=patience.timeout_s,
             # The system's certificates: a company may have added its own authority there.
             verify=ssl.create_default_context(),
@@ -141,9 +150,20 @@ class Transport:
 def https_only(url: str) -> str:
     """Return ``url`` if a key may be sent there: https, or http to this machine.
 
-    Raises ValueError otherwise.
+    Raises ValueError otherwise, also for an address to which no path can be added, and for a host
+    that no name server could be asked for.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        is_base = not (parts.query or parts.fragment or "@" in parts.netloc or parts.port == 0)
+    except ValueError:
+        parts, is_base = urlsplit(""), False
+    if not is_base or parse(url).problem:
+        # Not repeated: it may hold a password.
+        raise ValueError(
+            "an address is needed such as https://churn.example.eu, with a host that can be, and "
+            "without user, password, ? and #; correct [deploy] service_url or api_url in config.toml"
+        )
     if parts.hostname and (
         parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     ):

@@ -28,7 +28,7 @@ def install(environ: MutableMapping[str, str], arguments: Sequence[str] = ()) ->
 
     A missing or broken config.toml allows loopback only. The command itself then reports it.
     """
-    profile = _option(arguments) or environ.get("CHURN_PROFILE", "local")
+    profile = _option(arguments) or environ.get("CHURN_PROFILE") or "local"
     path = Path(environ.get("CHURN_ROOT", "."), "config.toml")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -96,7 +96,8 @@ def allowed_hosts(
             f"https://{deploy.get('slug', '')}.sota.io",
             str(deploy.get("service_url", "")),
         ]
-    return hosts(values)
+    # An address names one host. With a star in it, it would open the guard for all below it.
+    return tuple(host for host in hosts(values) if "*" not in host)
 
 
 def _part(table: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
@@ -143,9 +144,11 @@ def _named_by(address: str, variable: str) -> list[str]:
 
 
 def _option(arguments: Sequence[str], name: str = "--profile") -> str | None:
+    value = None
+    # Of an option that is given twice the last value counts, as for the command itself.
     for position, word in enumerate(arguments):
         if word == name and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if word.startswith(f"{name}="):
-            return word.partition("=")[2]
-    return None
+            value = arguments[position + 1]
+        elif word.startswith(f"{name}="):
+            value = word.partition("=")[2]
+    return value

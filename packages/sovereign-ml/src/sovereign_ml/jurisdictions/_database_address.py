@@ -23,6 +23,8 @@ OTHERS = re.compile(r"(mysql|mariadb|mssql|oracle|mongodb|rediss?|https?|file|sq
 """Parts of a refused address that may be repeated, because they hold nobody's password."""
 PLAINTEXT = "CHURN_DATABASE_PLAINTEXT_HOSTS"
 """Variable with hosts (comma between them) that are declared to be in the same private network."""
+UNFILLED = re.compile(r"^~[\w.-]*(?=/|$)|(?:^|(?<=/))\$\w+|\$\{\w*\}?|%\(\w*\)s?|\{\{|^<[^/]*>")
+"""Parts of a path that a shell, compose or a template replaces before a program reads it."""
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 
 
@@ -122,6 +124,12 @@ def read_postgres_address(text: str, variable: str) -> PostgresAddress:
 
 
 def _file(path: str, variable: str) -> FileAddress:
+    # Nobody has replaced these: they would become folders of that name where the program runs.
+    if unfilled := UNFILLED.search(path):
+        raise DatabaseAddressError(
+            f"{variable} holds {unfilled[0]!r}, which only a shell or a template fills in: write the "
+            "whole path."
+        )
     # SQLite sees the name as Path writes it: ./:memory: is :memory: then.
     shortest = str(Path(path)) if path else ""
     if not path or shortest.startswith((":memory:", "file:")) or "?" in path or "://" in path:

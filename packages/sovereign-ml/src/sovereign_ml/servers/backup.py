@@ -101,6 +101,11 @@ def restore(
     from psycopg.conninfo import make_conninfo
 
     manifest: dict[str, Any] = _verified_manifest(folder)
+    if absent := [name for name in databases if f"{name}.dump" not in manifest["files"]]:
+        raise Refused(
+            f"The manifest of the backup lists no {absent[0]}.dump: use another backup, made by "
+            "`churn servers backup`."
+        )
     for name, address in databases.items():
         if tables := _tables(address):
             raise Refused(
@@ -135,6 +140,21 @@ def _object_keys(storage: ObjectStorage) -> list[str]:
             f"The bucket has {len(wrong)} objects whose name is no path below a folder, first "
             f"{wrong[0]!r}: find out who wrote them, and delete or rename them."
         )
+    # A file cannot have the name of a folder, and its name has at most 255 bytes.
+    folders = {
+        "/".join(parts[:i]) for key in keys if (parts := key.split("/")) for i in range(len(parts))
+    }
+    odd = [
+        key
+        for key in keys
+        if key in folders
+        or any(len(part.encode()) > 255 or "\0" in part for part in key.split("/"))
+    ]
+    if odd:
+        raise Refused(
+            f"The bucket has {len(odd)} objects that no folder of this machine can hold, first "
+            f"{odd[0][:80]!r}: its name is too long, or is the folder of another object. Rename it."
+        )
     return keys
 
 
@@ -142,8 +162,13 @@ def _verified_manifest(folder: Path) -> Any:
     """Return the manifest of a backup whose files are exactly those that it lists."""
     if not (folder / MANIFEST).is_file():
         raise Misuse(f"{folder} has no {MANIFEST}: it is no backup, or one that was interrupted.")
-    manifest = read_json(folder / MANIFEST)
-    hashes = manifest["files"]
+    try:
+        manifest = read_json(folder / MANIFEST)
+        hashes, _ = dict(manifest["files"]), str(manifest.get("made"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Refused(
+            f"{folder / MANIFEST} is no manifest of a backup: use another backup."
+        ) from None
     listed = {MANIFEST, *hashes}
     # A symbolic link could put any file of this machine into the bucket, so none is accepted.
     extra = [

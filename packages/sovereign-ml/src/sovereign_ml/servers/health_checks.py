@@ -102,6 +102,10 @@ def redis(url: str) -> list[str]:
         connection = client.Redis.from_url(url, socket_timeout=5)
         answer: Any = connection.info("server")
         version = int(answer["redis_version"].split(".")[0])
+    # An option or a scheme that the client does not know. Its message repeats parts of the address.
+    except (ValueError, TypeError):
+        do = "write CHURN_ONLINE_STORE_URL as rediss://:<password>@<host>:6379/0, with %2F for /"
+        raise Trouble("an address that Redis' client cannot read", do) from None
     except client.AuthenticationError:
         raise Trouble("the password is refused", "check CHURN_ONLINE_STORE_URL") from None
     except client.RedisError as error:
@@ -150,7 +154,7 @@ def mlflow(tracking: Tracking) -> list[str]:
 
 def _reason(error: Exception) -> str:
     """Return the last part of an error message. The parts before it can hold the address."""
-    last_line = str(error).strip().splitlines()[-1]
+    last_line = (str(error).strip().splitlines() or [""])[-1]
     return last_line.rpartition(":  ")[2].rpartition("FATAL: ")[2].strip() or "no answer"
 
 

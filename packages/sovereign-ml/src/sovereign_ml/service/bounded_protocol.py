@@ -47,6 +47,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._between = True
         """True until the headers of a request are complete."""
         self._head_bytes = 0
+        """Bytes of headers, or of what arrived since the last piece of the body."""
+        self._in_body = False
+        """True where the bytes that just arrived held a piece of the body."""
         self._requests = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -70,10 +73,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count the bytes of headers. A request that arrives in one piece costs no timer."""
-        number = self._requests
+        number, self._in_body = self._requests, False
         super().data_received(data)
+        if not self._between:
+            self._count_trailers(len(data))
         # Where a request ended in this piece, most of it belonged to that one.
-        if self._between and self._requests == number:
+        elif self._requests == number:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self._refuse()
@@ -82,7 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application unless its headers are too large."""
-        self._between = False
+        # What has arrived by now was counted as headers.
+        self._between, self._head_bytes, self._in_body = False, 0, True
         self._waiting.pop(self, None)
         _cancel(self._deadline)
         self._deadline = None
@@ -92,6 +98,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse()
         else:
             super().on_headers_complete()
+            # The parser calls the trailers of a body in chunks headers too. The application would
+            # take an authorization among them for one of the request (RFC 9110, section 6.5.1).
+            self.headers = []
 
     def on_message_complete(self) -> None:
         """Wait for the next request of this connection."""
@@ -108,6 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, unless the request was refused."""
+        self._in_body = True
         if not self.transport.is_closing():
             super().on_body(body)
 
@@ -131,6 +141,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waiting.pop(self, None)
         if not self.transport.is_closing():
             self.transport.abort()
+
+    def _count_trailers(self, size: int) -> None:
+        """Close the connection where too much arrives of a request without any of its body."""
+        self._head_bytes = 0 if self._in_body else self._head_bytes + size
+        # The answer may have been sent, so no other one may follow.
+        if self._head_bytes > HEAD_BYTES:
+            self.abort()
 
     def _arm(self) -> None:
         self._deadline = self.loop.call_later(HEAD_S, self.abort)

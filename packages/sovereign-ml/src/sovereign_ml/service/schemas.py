@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
 from sovereign_ml.decisions.decision_policy import NO_DECISION, NOBODY, DecisionPolicy, OutcomeName
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
@@ -47,7 +47,8 @@ Freshness = Annotated[
         examples=["current"],
     ),
 ]
-Text = Annotated[str, Field(min_length=10, max_length=4000)]
+# Blanks around it are no part of a text: ten of them would be no reason.
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=4000)]
 Ground = Literal["accuracy_contested", "unlawful", "needed_for_claims", "objection_pending"]
 
 

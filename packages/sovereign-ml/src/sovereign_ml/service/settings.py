@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from sovereign_ml.jurisdictions import (
     PLAINTEXT,
     DatabaseAddressError,
     PostgresAddress,
+    parse,
     read_database_address,
 )
 from sovereign_ml.service.access.api_keys import Key, read_keys
@@ -125,7 +127,10 @@ def read(environ: Mapping[str, str] = ENVIRONMENT, **arguments: object) -> Servi
     Raises SettingsError in one line.
     """
     values: dict[str, object] = {
-        field: environ[name] for field, name in NAMES.items() if environ.get(name)
+        # A variable that comes from a file, as a Secret does, ends with its line break.
+        field: value
+        for field, name in NAMES.items()
+        if (value := environ.get(name, "").strip("\r\n"))
     }
     # In profile local a DATABASE_URL is that of another application: only CHURN_LOG moves the log.
     server = environ.get("DATABASE_URL") if environ.get("CHURN_PROFILE") == "eu" else None
@@ -161,15 +166,19 @@ def _addressed(
         raise SettingsError(str(error)) from None
     try:
         store = urlsplit(settings.feature_store)
-        wrong = bool(settings.feature_store) and (
-            store.scheme not in ("http", "https") or not store.hostname or store.port == 0
+        wrong = bool(settings.feature_store) and bool(
+            store.scheme not in ("http", "https")
+            or store.port == 0
+            or store.query
+            or store.fragment
+            or parse(settings.feature_store).problem
         )
     except ValueError:
         wrong = True
     if wrong:
         raise SettingsError(
             "FEATURE_STORE_URI is no address of a feature server: write http://host:port or "
-            "https://host"
+            "https://host, without ? and #"
         )
     where = place.conninfo if isinstance(place, PostgresAddress) else str(place.path)
     return settings.model_copy(update={"log": where})
@@ -201,6 +210,12 @@ def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
         raise SettingsError(
             f"CHURN_SESSION_SECRET has to be {SHORTEST_SECRET} characters or more, and no hash of "
             "CHURN_KEYS: openssl rand -hex 32 makes one"
+        )
+    # No client sends another header, so that every look-up would fail.
+    if not re.fullmatch("[!-~]*", settings.feature_token.get_secret_value()):
+        raise SettingsError(
+            "FEATURE_STORE_TOKEN holds a blank, a line break or a letter outside of ASCII: make one "
+            "with openssl rand -hex 24"
         )
     if settings.feature_store and settings.feature_kind == "hopsworks":
         named = {

@@ -12,9 +12,10 @@ from datetime import UTC, date, datetime
 
 SCOPES = ("score", "subject", "review", "admin")
 PREFIX = "churn_"
+NAME = "[a-z0-9-]{1,32}"
 _LINE = re.compile(
-    r"(?P<name>[a-z0-9-]{1,32}):(?P<scopes>[a-z+]+):(?P<digest>[0-9a-f]{64})(:"
-    r"(?P<expires>[0-9-]{10}))?"
+    rf"(?P<name>{NAME}):"
+    r"(?P<scopes>[a-z+]+):(?P<digest>[0-9a-f]{64})(:(?P<expires>[0-9-]{10}))?"
 )
 
 
@@ -44,11 +45,18 @@ def new_key(name: str, scopes: Iterable[str], expires: date | None = None) -> tu
 
     The key itself is stored nowhere. Raises ValueError for a bad name or scope.
     """
+    if not re.fullmatch(NAME, name):
+        raise ValueError(
+            f"the name {name!r} is not possible: write 1 to 32 of a-z, 0-9 and -, such as crm"
+        )
+    scopes = list(dict.fromkeys(scopes))
+    if unknown := [scope for scope in scopes if scope not in SCOPES]:
+        raise ValueError(f"there is no scope {unknown[0]!r}; scopes are {', '.join(SCOPES)}")
     token = PREFIX + secrets.token_urlsafe(32)
     line = f"{name}:{'+'.join(scopes)}:{digest(token)}" + (
         f":{expires.isoformat()}" if expires else ""
     )
-    # Checked as at the start of the service, before anybody gets a key that would stop it.
+    # Read as at the start of the service, before anybody gets a key that would stop it.
     read_keys(line)
     return token, line
 

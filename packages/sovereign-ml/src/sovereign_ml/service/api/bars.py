@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from sovereign_ml.decision_log import Draft, Entry, Rejection
 from sovereign_ml.decision_log.entries import BARS, LIFTS, Bar, Lift
@@ -15,6 +15,11 @@ from sovereign_ml.service.problems import ProblemError
 from sovereign_ml.service.schemas import BarAnswer, LiftAnswer
 
 Handler = Callable[[Call], Awaitable[Answer]]
+WEST, EAST = timedelta(hours=-1), timedelta(hours=3)
+"""The least and the most that clocks in Europe differ from UTC, from the Azores to Cyprus.
+
+Whoever writes down a day means that of the own calendar.
+"""
 
 
 def bar(kind: Bar) -> Handler:
@@ -50,9 +55,7 @@ def lift(act: Lift, day: str) -> Handler:
         standing = await call.runtime.read(lambda log: log.in_force(customer, kind))
         case, since = _to_end(standing, kind, getattr(call.body, "ground", None))
         stated: date = getattr(call.body, day)
-        # The bar is dated by the log's clock. Where ours is behind it, the days in between are all
-        # possible.
-        first, last = sorted((since, f"{datetime.now(UTC):%Y-%m-%d}"))
+        first, last = possible_days(since, datetime.now(UTC))
         if not first <= stated.isoformat() <= last:
             # 409: whether a day fits depends on what is on record, so no schema can say it.
             raise ProblemError(
@@ -71,7 +74,7 @@ def lift(act: Lift, day: str) -> Handler:
 
 
 def _to_end(standing: list[Entry], kind: Bar, ground: str | None) -> tuple[str, str]:
-    """Return case id and day of the bar that is to end.
+    """Return case id and time of the bar that is to end.
 
     Raises ProblemError 409 where there is none or there are several.
     """
@@ -82,7 +85,20 @@ def _to_end(standing: list[Entry], kind: Bar, ground: str | None) -> tuple[str, 
     if len(ending) != 1:
         names = ", ".join(sorted(name or "no ground on record" for name in grounds.values()))
         raise ProblemError(409, f"In force for this customer: {names}. Name the ground that ends.")
-    return ending[0].case_id, ending[0].at[:10]
+    return ending[0].case_id, ending[0].at
+
+
+def possible_days(at: str, now: datetime) -> tuple[str, str]:
+    """Return the first and the last day on which a bar of the time ``at`` may have ended by now.
+
+    The bar is dated by the log's clock. Where ours is behind it, the days in between are all
+    possible.
+    """
+    try:
+        since = f"{datetime.fromisoformat(at) + WEST:%Y-%m-%d}"
+    except (ValueError, OverflowError):
+        since = at[:10]
+    return min(since, f"{now + WEST:%Y-%m-%d}"), max(since, f"{now + EAST:%Y-%m-%d}")
 
 
 def _no_bar(kind: Bar) -> ProblemError:

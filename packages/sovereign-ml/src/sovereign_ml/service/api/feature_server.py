@@ -119,7 +119,8 @@ class FeatureServer(ABC):
                 response = await self._client.post(self._url, json=body, headers=self._headers)
                 response.raise_for_status()
                 return response.json()
-        except (httpx.HTTPError, TimeoutError, ValueError):
+        # json gives up on thousands of nested brackets with a RecursionError.
+        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError):
             raise unavailable(AWAY) from None
 
 

@@ -6,6 +6,7 @@ They are rendered on the server, without scripts and without foreign hosts.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -150,13 +151,21 @@ async def _judge(call: Call) -> Answer:
         started = sessions.stamp(call.key, call.case_id, signed_text, since=read)
         return await _suggestion(call, entries, first_view, started)
     outcome = reviews.outcome_of(policy, form.get("outcome", ""))
-    reason = form.get("reason", "").strip()
+    reason = _reason(form)
     if outcome is None or not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
         return await _suggestion(call, entries, first_view, form["started"])
     seconds = sessions.seconds_since(read)
     review = {"outcome": outcome, "reason": reason, "first_view": first_view, "seconds": seconds}
     await reviews.settle(call, review, version)
     return Answer(b"", 303, HTML, {"location": "/reviews"})
+
+
+def _reason(form: Mapping[str, str]) -> str:
+    """Return the reason in a form as the page counts its length.
+
+    A browser sends each line break as two characters and counts it as one (HTML, form submission).
+    """
+    return form.get("reason", "").replace("\r\n", "\n").strip()
 
 
 async def _policy(call: Call, entries: list[Entry]) -> DecisionPolicy:
@@ -168,8 +177,10 @@ async def _policy(call: Call, entries: list[Entry]) -> DecisionPolicy:
 async def _suggestion(call: Call, entries: list[Entry], first_view: str, started: str) -> Answer:
     form = call.body
     tried = "outcome" in form or "reason" in form
+    length = len(_reason(form))
     problem = (
-        f"Choose an outcome and give a reason of at least {SHORTEST_REASON} characters."
+        f"Choose an outcome and give a reason of {SHORTEST_REASON} to {LONGEST_REASON:,} "
+        f"characters; this one has {length:,}."
         if tried
         else ""
     )
@@ -207,6 +218,9 @@ async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
         for name, text in words.items()
     }
     earlier = await call.runtime.read(lambda log: log.of_subject(subject, 20))
+    # A planted case does not show the decision that it copies, as a real one does not show itself.
+    # Where people are decided about once, only planted ones would have another decision.
+    itself = {call.case_id, decision.get("copied")}
     return {
         "case_id": call.case_id,
         "decided_at": entries[0].at,
@@ -229,6 +243,6 @@ async def _case(call: Call, entries: list[Entry]) -> dict[str, Any]:
         "earlier": [
             {"at": e.at, "outcome": json.loads(e.body)["outcome"]}
             for e in earlier
-            if e.kind == "decision" and e.body and e.case_id != call.case_id
+            if e.kind == "decision" and e.body and e.case_id not in itself
         ],
     }

@@ -169,6 +169,7 @@ async def plant(runtime: Runtime, entry: Entry) -> Draft | None:
         "suggestion": wrong.suggestion,
         "contributions": contributions,
         "reasons": reasons(runtime, case["features"], contributions),
+        "copied": source.case_id,
     }
     return Draft("seed", "", source.subject, json.dumps({**case, **changed}), opens_review=True)
 
