@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.model_card import Card
 
-__all__ = ["AGAIN", "SHOWN", "differences", "shortened"]
+__all__ = ["AGAIN", "SHOWN", "differences", "other_answers", "shortened"]
 
 NOT_THE_MODEL: Final = {"run", "library"}
 """Facts about the run and the library that wrote the file.
@@ -53,6 +54,14 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
         for path, a, b in _differ("", on_card, other)
         if not (LIVE.match(path) and _moved_on(a, b))
     ]
+
+
+def other_answers(card: Card, other: Card) -> list[str]:
+    """Return the paths of the answers, and of the statuses that were typed, in which two cards differ."""
+    mine, theirs = (
+        {**c.model_dump(mode="json")["answers"], "": c.typed_status} for c in (card, other)
+    )
+    return [path for path, _, _ in _differ("", mine, theirs)]
 
 
 def _differ(path: str, stated: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
