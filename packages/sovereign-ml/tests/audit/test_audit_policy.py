@@ -199,6 +199,15 @@ def test_one_line_can_be_waived_with_owner_reason_and_end(tmp_path, comment, sev
     assert message in found.message
 
 
+@pytest.mark.parametrize("sign", ["\x0c", "\u2028", "\x85"])
+def test_a_separator_within_a_line_moves_no_waiver_to_another_line(tmp_path, sign):
+    """Python counts lines by line feeds only. A form feed, say, must not shift what is waived."""
+    text = f'A = "{sign}"\n{WAIVER}2026-11-24\nB = "https://api.wandb.ai"\n'
+    (tmp_path / "send.py").write_text(text, encoding="utf-8")
+    (found,) = report(tmp_path, "").findings
+    assert (found.severity, found.mention.line) == (Severity.ERROR, 3)
+
+
 def waiver(until: date, payload: str = "model") -> AuditPolicy:
     row = {
         "host": "wandb.ai",
