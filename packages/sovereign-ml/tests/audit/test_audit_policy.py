@@ -231,6 +231,23 @@ def test_a_waiver_holds_until_its_date_and_for_its_payload_only(tmp_path):
     assert found.severity is Severity.ERROR
 
 
+@pytest.mark.parametrize(
+    ("host", "domain"), [("api.wandb.ai", "ai"), ("x.acme.co.uk", "co.uk"), ("x.acme.de", "de")]
+)
+def test_neither_waiver_nor_declaration_covers_hosts_of_strangers(tmp_path, host, domain):
+    row = {"owner": "CTO", "reason": "moving out in March", "until": TODAY, "payload": "model"}
+    both = (
+        AddressWaiver(host=domain, **row),
+        AddressWaiver(host=domain, **row | {"payload": "metadata"}),
+    )
+    answers = {"provider": "Acme", "country": "DE", "parent": "none", "date": TODAY}
+    declared = declarations({"hosting": {"owner_declarations": [answers | {"hostname": domain}]}})
+    (seen,) = report(
+        tmp_path, tracking(host), AuditPolicy(waivers=both), strict=True, declared=declared
+    ).findings
+    assert seen.severity is Severity.ERROR
+
+
 @pytest.mark.parametrize("missing", ["owner", "reason", "until"])
 def test_a_waiver_without_owner_reason_or_end_is_no_waiver(missing):
     row = {

@@ -130,6 +130,51 @@ def test_the_data_protection_officer_as_approver_is_found() -> None:
     assert [(f.rule, f.severity) for f in found(approved)] == [("R47", "warn")]
 
 
+@pytest.mark.parametrize(
+    ("contact", "rules"),
+    [
+        ("dora.ohm@acme.example", ["R47"]),
+        ("Ohm, Dora, privacy@acme.example", ["R47"]),
+        ("Dr. D. Ohm <privacy@acme.example>", ["R47"]),
+        ("privacy@acme.example", []),
+        ("Max Planck <max.planck@acme.example>", []),
+    ],
+)
+def test_the_data_protection_officer_is_known_under_any_spelling(
+    contact: str, rules: list[str]
+) -> None:
+    plain = card(answers={"roles.dpo_contact": contact})
+    dora = approve(plain, role="legal", person="Dora Ohm", at=NOW)
+    approved = with_approvals(plain, (*signed(plain).approvals, dora))
+    assert [f.rule for f in found(approved) if f.rule == "R47"] == rules
+
+
+@pytest.mark.parametrize(
+    ("domain", "covered"),
+    [
+        ("data.acme.co.uk", True),
+        ("acme.co.uk", True),
+        ("co.uk", False),
+        ("uk", False),
+        ("me.co.uk", False),
+    ],
+)
+def test_nobody_declares_an_ending_below_which_strangers_register_names(
+    domain: str, covered: bool
+) -> None:
+    declared = {"hostname": domain, "provider": "Acme", "country": "DE", "parent": "none"}
+    host = {
+        "component": "storage",
+        "hostname": "data.acme.co.uk",
+        "carries": ["personal_data"],
+        "jurisdiction_class": "SELF_DECLARED",
+        "allowed": True,
+    }
+    answers = {"hosting.owner_declarations": [declared | {"date": TODAY}]}
+    seen = found(card(answers=answers, facts={"hosting": [host]}))
+    assert any("Nobody declared" in f.found for f in seen) is not covered
+
+
 def test_two_blocks_for_one_stored_object_are_found_whichever_comes_last() -> None:
     listed = card().answers.retention.objects
     assert isinstance(listed, tuple)
@@ -194,6 +239,8 @@ def test_a_refusal_prints_the_lines_for_a_question_that_an_answer_makes_necessar
     [
         ({"monitoring.last_run_on": date(2026, 11, 16)}, []),
         ({"monitoring.last_run_on": date(2026, 11, 15)}, ["M01"]),
+        ({"monitoring.last_run_on": date(2026, 11, 25)}, []),
+        ({"monitoring.last_run_on": date(2026, 11, 26)}, ["M01"]),
         ({"monitoring.last_run_on": None}, ["M01"]),
         ({"monitoring.last_run_on": None, "decision.first_scoring_on": None}, []),
         ({"monitoring.oldest_unanswered_on": date(2026, 11, 19)}, []),

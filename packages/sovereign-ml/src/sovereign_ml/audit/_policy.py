@@ -10,7 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sovereign_ml.audit._payloads import Payload
-from sovereign_ml.jurisdictions import Jurisdiction, class_of_country, country_codes, providers
+from sovereign_ml.jurisdictions import (
+    Jurisdiction,
+    class_of_country,
+    country_codes,
+    covers,
+    providers,
+)
 
 J = Jurisdiction
 _EU = (
@@ -99,7 +105,7 @@ class AuditPolicy(_Strict):
 
         Of several it is the one that lasts longest.
         """
-        fits = [row for row in self.waivers if row.payload == payload and _covers(row.host, host)]
+        fits = [row for row in self.waivers if row.payload == payload and covers(row.host, host)]
         return max(fits, key=lambda row: row.until, default=None)
 
 
@@ -188,12 +194,8 @@ def _plain(name: str) -> str:
 
 def declaration_for(host: str, declared: list[Declaration]) -> Declaration | None:
     """Return the most specific declaration that covers ``host``."""
-    fits = [row for row in declared if _covers(row.hostname, host)]
+    fits = [row for row in declared if covers(row.hostname, host)]
     return max(fits, key=lambda row: len(row.hostname), default=None)
-
-
-def _covers(name: str, host: str) -> bool:
-    return host == name or host.endswith(f".{name}")
 
 
 # Bounded, because a line of a generated file may have a megabyte.

@@ -142,6 +142,8 @@ CHANGES = [
     facts("R18", "reviewed", review__median_seconds=4),
     facts("R18", "reviewed", review__seeded_error_catch_rate=0.2),
     facts("R18", "reviewed", review__tested_on=TODAY - timedelta(days=400)),
+    facts("R17", "reviewed", review__tested_on=TODAY + timedelta(days=2)),
+    facts("R18", "reviewed", review__tested_on=TODAY + timedelta(days=2)),
     Change(
         "R19", facts={"decision.score_outcome_agreement": 0.99}, base="reviewed", severity="warn"
     ),
