@@ -19,7 +19,7 @@ from sovereign_ml.registry import mlflow
 
 HISTORY = "production_move_"
 """Prefix of the numbered tags of the registered model. Each records one move and never changes."""
-MARK = "promotion_chain"
+MARK = mlflow.PROMOTED
 """Tag of a version: the link of the history with which the alias last moved to it."""
 
 
@@ -136,8 +136,12 @@ class MlflowRegistry:
         try:
             version = self.production()
             with self._api() as api:
-                run = api.get_model_version(self._name, version).run_id if version else None
-                card = mlflow.artifact(self._tracking, run, "card/card.json") if run else None
+                entry = api.get_model_version(self._name, version) if version else None
+                # A later version of the same run replaces the card of the run, but not that of the
+                # bundle. Without a seal the registry holds no bundle.
+                sealed = entry is not None and mlflow.SEAL in entry.tags
+                path = f"bundle/{version}/card.json" if sealed else "card/card.json"
+                card = mlflow.artifact(self._tracking, entry.run_id, path) if entry else None
         except RegistryError:
             return None
         return None if card is None else {"version": version, **_compared(card)}

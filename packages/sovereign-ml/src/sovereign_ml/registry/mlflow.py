@@ -17,11 +17,13 @@ from typing import Any
 
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
-from sovereign_ml.errors import Misuse
+from sovereign_ml.errors import Misuse, Refused
 
 __all__ = ["log_pipeline", "training_run"]
 
 SEAL = "bundle_sha256"
+PROMOTED = "promotion_chain"
+"""Tag of a version that was promoted, see `aliases`."""
 """Tag of a version: the SHA-256 of its ``bundle.json``, which lists the hash of every file."""
 
 
@@ -310,6 +312,7 @@ def register(tracking: Tracking, new: ModelVersion) -> tuple[str, datetime]:
             api.create_registered_model(name)
         created = _same(api, name, new)
         if created is None:
+            _refuse_other_figures(api, name, new)
             for key, value in new.metrics.items():
                 api.log_metric(new.run_id, key, value)
             for file in new.files:
@@ -322,6 +325,28 @@ def register(tracking: Tracking, new: ModelVersion) -> tuple[str, datetime]:
         # The alias comes last: it never points at a version without card and plots.
         api.set_registered_model_alias(name, "candidate", version)
     return version, datetime.fromtimestamp(created.creation_timestamp / 1000, UTC)
+
+
+def _refuse_other_figures(api: Any, name: str, new: ModelVersion) -> None:
+    """Raise Refused where the metrics of a promoted version of this run would change.
+
+    Metrics belong to the run. Other ones would look like a change by hand, and end every promotion
+    and every way back.
+    """
+    promoted = [
+        str(version.version)
+        for version in versions(api, name)
+        if version.run_id == new.run_id and PROMOTED in version.tags
+    ]
+    recorded = api.get_run(new.run_id).data.metrics if promoted else new.metrics
+    changed = sorted(key for key, value in new.metrics.items() if recorded.get(key) != value)
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise Refused(
+            f"Not registered: version {', '.join(promoted)} was promoted with the metrics of this "
+            f"run, and {', '.join(changed[:3])}{more} would change. Run `churn train` and every "
+            "step after it again: that makes a run of its own."
+        )
 
 
 def _same(api: Any, name: str, new: ModelVersion) -> Any:
