@@ -175,6 +175,22 @@ def test_nobody_declares_an_ending_below_which_strangers_register_names(
     assert any("Nobody declared" in f.found for f in seen) is not covered
 
 
+@pytest.mark.parametrize(
+    ("text", "open_"),
+    [
+        ("TODO: ask legal for the contract, which somebody signed in spring 2026", True),
+        ("[TODO] docs/privacy.md", True),
+        ("tbd (Ada)", True),
+        ("Todo el personal de ventas", False),
+        ("TODOS los clientes", False),
+        ("docs/todo-list.md", False),
+    ],
+)
+def test_a_mark_of_work_that_is_left_is_no_answer_whatever_follows(text: str, open_: bool) -> None:
+    seen = found(card(answers={"roles.controller": text}))
+    assert any("puts the answer off" in f.found for f in seen) is open_
+
+
 def test_two_blocks_for_one_stored_object_are_found_whichever_comes_last() -> None:
     listed = card().answers.retention.objects
     assert isinstance(listed, tuple)

@@ -11,9 +11,9 @@ import re
 import unicodedata
 from datetime import date
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 NOT_ANSWERED: Final = "?"
 """The one constant for an answer that nobody gave. In ``model_card.toml`` it is written ``"?"``."""
@@ -25,7 +25,8 @@ Open = Literal["?"]
 Flag = StrictBool | Open
 Text = str
 Texts = tuple[str, ...] | Open
-Number = StrictInt | StrictFloat | Open
+# TOML allows nan and inf, and the card's JSON does not: nobody could read the card again.
+Number = StrictInt | Annotated[StrictFloat, AllowInfNan(False)] | Open
 Day = date | Open
 Tri = bool | Open
 """A derived yes or no that stays open while an answer it depends on is open."""
