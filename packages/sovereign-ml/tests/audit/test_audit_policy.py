@@ -157,6 +157,17 @@ def test_a_complete_declaration_is_read_from_the_card():
         ("Acme GmbH", "de", "Snowflake", "US_PARENT_EU_REGION ERROR"),
         ("Acme GmbH", "DE", "Big Holding, Inc.", "US_PARENT_EU_REGION ERROR"),
         ("Acme GmbH", "DE", "Alibaba Group", "EU_HQ_FOREIGN_OWNER NOTICE"),
+        *(
+            ("Acme GmbH", "DE", parent, "US_PARENT_EU_REGION ERROR")
+            for parent in ("Big Holding (USA)", "Big Group, United States", "Big Group (U.S.)")
+        ),
+        *(
+            ("Acme GmbH", "DE", parent, "SELF_DECLARED ERROR")
+            for parent in ("unknown", "n/a", "I do not know", "tbc", "not known yet?")
+        ),
+        ("unbekannt", "DE", "none", "SELF_DECLARED ERROR"),
+        ("Acme GmbH", "DE", "-", "SELF_DECLARED NOTICE"),
+        ("Acme GmbH", "DE", "Big Stiftung", "SELF_DECLARED NOTICE"),
         ("Acme Ltd", "GB", "none", "ADEQUATE_NON_EU NOTICE"),
         ("Acme", "CN", "none", "OTHER_THIRD_COUNTRY ERROR"),
         ("Acme", "unknown", "none", "SELF_DECLARED ERROR"),
