@@ -119,6 +119,28 @@ def test_a_derived_status_changed_in_the_file_is_refused_and_not_believed() -> N
     assert {"R02", "R04"} <= {f.rule for f in blocks(found(forged))}
 
 
+def test_a_typed_status_of_no_known_name_is_refused_and_no_trace() -> None:
+    forged = card().model_copy(update={"typed_status": {"human_review.done": True}})
+    refusals = [f.found for f in blocks(found(forged)) if f.rule == "R04"]
+    assert refusals == ["human_review.done = True was typed, and nothing of that name is computed."]
+
+
+@pytest.mark.parametrize(
+    ("in_data", "left_out"),
+    [("de", ""), ("DE", ""), ("uk", ""), ("EL", ""), ("Germany", ""), ("fr", "FR"), ("el ", "")],
+)
+def test_a_country_is_the_same_in_small_letters_and_by_the_commissions_code(
+    in_data: str, left_out: str
+) -> None:
+    groups = [{"group": f"country={in_data}", "train_share": 0.5, "population_share": 0.5}]
+    stated = card(
+        facts={"data.representativeness": groups},
+        answers={"purpose.territories": ["DE", "GB", "GR"]},
+    )
+    lines = [f.found for f in found(stated) if f.rule == "R73"]
+    assert [line.split()[3].rstrip(",") for line in lines] == ([left_out] if left_out else [])
+
+
 def test_a_typed_status_that_agrees_is_no_finding() -> None:
     assert found(signed(card(answers={"decision.profiling": True, "dpia.required": False}))) == []
 

@@ -145,7 +145,8 @@ PLACEHOLDERS: Final = frozenset(
     "".join(words.split())
     for words in """
     todo, tbd, tbc, tba, tbdecided, fixme, na, n a, nil, null, nan, none yet, change me, changeme, dummy, test, foo,
-    bar, asdf, qwerty, qwertz, blah, bla bla, no idea, dont know, do not know, i dont know, i do not know, we do not know, idk, unknown, unclear,
+    bar, asdf, qwerty, qwertz, blah, bla bla, no idea, dont know, do not know, i dont know, idk, unknown, unclear,
+    i do not know, we do not know,
     not known, not known yet, not yet, not available, not applicable, not answered, pending, placeholder, see above, see below,
     as above, as below, same as above, ditto, to follow, to be done, to be defined, to be decided, to be confirmed,
     to be announced, to be determined, later, coming soon, your text here, insert here, fill in, wip, open,
