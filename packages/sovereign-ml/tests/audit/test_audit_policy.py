@@ -157,6 +157,17 @@ def test_a_complete_declaration_is_read_from_the_card():
         ("Acme GmbH", "de", "Snowflake", "US_PARENT_EU_REGION ERROR"),
         ("Acme GmbH", "DE", "Big Holding, Inc.", "US_PARENT_EU_REGION ERROR"),
         ("Acme GmbH", "DE", "Alibaba Group", "EU_HQ_FOREIGN_OWNER NOTICE"),
+        *(
+            ("Acme GmbH", "DE", parent, "US_PARENT_EU_REGION ERROR")
+            for parent in ("Big Holding (USA)", "Big Group, United States", "Big Group (U.S.)")
+        ),
+        *(
+            ("Acme GmbH", "DE", parent, "SELF_DECLARED ERROR")
+            for parent in ("unknown", "n/a", "I do not know", "tbc", "not known yet?")
+        ),
+        ("unbekannt", "DE", "none", "SELF_DECLARED ERROR"),
+        ("Acme GmbH", "DE", "-", "SELF_DECLARED NOTICE"),
+        ("Acme GmbH", "DE", "Big Stiftung", "SELF_DECLARED NOTICE"),
         ("Acme Ltd", "GB", "none", "ADEQUATE_NON_EU NOTICE"),
         ("Acme", "CN", "none", "OTHER_THIRD_COUNTRY ERROR"),
         ("Acme", "unknown", "none", "SELF_DECLARED ERROR"),
@@ -199,6 +210,15 @@ def test_one_line_can_be_waived_with_owner_reason_and_end(tmp_path, comment, sev
     assert message in found.message
 
 
+@pytest.mark.parametrize("sign", ["\x0c", "\u2028", "\x85"])
+def test_a_separator_within_a_line_moves_no_waiver_to_another_line(tmp_path, sign):
+    """Python counts lines by line feeds only. A form feed, say, must not shift what is waived."""
+    text = f'A = "{sign}"\n{WAIVER}2026-11-24\nB = "https://api.wandb.ai"\n'
+    (tmp_path / "send.py").write_text(text, encoding="utf-8")
+    (found,) = report(tmp_path, "").findings
+    assert (found.severity, found.mention.line) == (Severity.ERROR, 3)
+
+
 def waiver(until: date, payload: str = "model") -> AuditPolicy:
     row = {
         "host": "wandb.ai",
@@ -220,6 +240,23 @@ def test_a_waiver_holds_until_its_date_and_for_its_payload_only(tmp_path):
     assert "The waiver of CTO ended on 2026-11-23" in found.message
     (found,) = report(tmp_path, text, waiver(TODAY, "telemetry")).findings
     assert found.severity is Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"), [("api.wandb.ai", "ai"), ("x.acme.co.uk", "co.uk"), ("x.acme.de", "de")]
+)
+def test_neither_waiver_nor_declaration_covers_hosts_of_strangers(tmp_path, host, domain):
+    row = {"owner": "CTO", "reason": "moving out in March", "until": TODAY, "payload": "model"}
+    both = (
+        AddressWaiver(host=domain, **row),
+        AddressWaiver(host=domain, **row | {"payload": "metadata"}),
+    )
+    answers = {"provider": "Acme", "country": "DE", "parent": "none", "date": TODAY}
+    declared = declarations({"hosting": {"owner_declarations": [answers | {"hostname": domain}]}})
+    (seen,) = report(
+        tmp_path, tracking(host), AuditPolicy(waivers=both), strict=True, declared=declared
+    ).findings
+    assert seen.severity is Severity.ERROR
 
 
 @pytest.mark.parametrize("missing", ["owner", "reason", "until"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomlkit
 from typer.testing import CliRunner
 
 from bundles import write_bundle
@@ -66,7 +67,11 @@ def written(project: Path, of: Card) -> Card:
 def good(project: Path) -> Card:
     """A complete card whose dates fit the clock of the test."""
     policy = churn_settings.load().rule_policy.on_card()
-    return written(project, card(answers=TIMELY, facts={**RECENT, "policy": policy}))
+    made = card(answers=TIMELY, facts={**RECENT, "policy": policy})
+    answers = made.answers.model_dump(mode="json")
+    (project / "model_card.toml").write_text(tomlkit.dumps(answers), encoding="utf-8")
+    commit(project)
+    return written(project, made)
 
 
 def draft(project: Path) -> Card:
@@ -225,6 +230,43 @@ def test_an_answer_that_is_not_committed_is_not_approved(project: Path) -> None:
     with pytest.raises(Refused, match=r"Not committed: model_card.toml"):
         run("approve", "--role", "model_owner", "--as", LEAD)
     assert not (project / APPROVALS).exists()
+
+
+def without_opinion(document: dict[str, Any]) -> None:
+    document["answers"]["sign_off"]["dpo_opinion"] = "positive"
+
+
+def typed(document: dict[str, Any]) -> None:
+    document["typed_status"]["ai_act.risk_class"] = "minimal"
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [(without_opinion, "sign_off.dpo_opinion"), (typed, "ai_act.risk_class")],
+)
+def test_an_answer_that_stands_only_in_the_card_is_neither_approved_nor_promoted(
+    project: Path, edit: Callable[[dict[str, Any]], None], named: str
+) -> None:
+    """Git names nobody as its author. The hash fits, as somebody would see to who cheats."""
+    good(project)
+    answers = tomllib.loads((project / "model_card.toml").read_text(encoding="utf-8"))
+    answers["sign_off"] |= {
+        "dpo_opinion": "conditions",
+        "dpo_departure_reason": "Both conditions hold since October.",
+    }
+    (project / "model_card.toml").write_text(tomlkit.dumps(answers), encoding="utf-8")
+    commit(project)
+    document = json.loads((project / "data/6_card/card.json").read_text())
+    document["answers"]["sign_off"] |= answers["sign_off"]
+    edit(document)
+    document["content_hash"] = Card.model_validate(document).computed_hash()
+    forged = written(project, Card.model_validate(document))
+    with pytest.raises(Refused, match=rf"other answers than model_card.toml: {named}\."):
+        run("approve", "--role", "business_owner", "--as", CRM)
+    version = registered(forged)
+    with pytest.raises(Refused, match=rf"other answers than model_card.toml: {named}\."):
+        run("promote", "--as", CRM, "--why", "first", "--version", version)
+    assert "rejects" in run("approve", "--role", "business_owner", "--as", CRM, "--reject")
 
 
 def test_four_eyes_need_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

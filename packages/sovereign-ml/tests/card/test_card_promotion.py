@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cards import LIBRARY, NOW, POLICY, card, signed
+from cards import LIBRARY, NOW, POLICY, TODAY, card, signed
 from sovereign_ml.card.alias_history import (
     AliasMove,
     RegistryError,
@@ -238,6 +238,15 @@ def test_a_rejection_is_refused_whoever_else_approves() -> None:
 
 def test_stale_data_is_refused() -> None:
     assert refused(tried(signed(card()), later=90), "test data is", "days old")
+
+
+@pytest.mark.parametrize(("days", "allowed"), [(1, True), (2, False)])
+def test_test_data_of_the_future_is_refused(days: int, allowed: bool) -> None:
+    decision = tried(
+        signed(card(facts={"evaluation.test_cutoff": TODAY + timedelta(days=days)})),
+    )
+    assert decision.allowed is allowed
+    assert refused(decision, "lies in the future") is not allowed
 
 
 def test_an_expired_law_date_is_refused() -> None:

@@ -119,6 +119,28 @@ def test_a_derived_status_changed_in_the_file_is_refused_and_not_believed() -> N
     assert {"R02", "R04"} <= {f.rule for f in blocks(found(forged))}
 
 
+def test_a_typed_status_of_no_known_name_is_refused_and_no_trace() -> None:
+    forged = card().model_copy(update={"typed_status": {"human_review.done": True}})
+    refusals = [f.found for f in blocks(found(forged)) if f.rule == "R04"]
+    assert refusals == ["human_review.done = True was typed, and nothing of that name is computed."]
+
+
+@pytest.mark.parametrize(
+    ("in_data", "left_out"),
+    [("de", ""), ("DE", ""), ("uk", ""), ("EL", ""), ("Germany", ""), ("fr", "FR"), ("el ", "")],
+)
+def test_a_country_is_the_same_in_small_letters_and_by_the_commissions_code(
+    in_data: str, left_out: str
+) -> None:
+    groups = [{"group": f"country={in_data}", "train_share": 0.5, "population_share": 0.5}]
+    stated = card(
+        facts={"data.representativeness": groups},
+        answers={"purpose.territories": ["DE", "GB", "GR"]},
+    )
+    lines = [f.found for f in found(stated) if f.rule == "R73"]
+    assert [line.split()[3].rstrip(",") for line in lines] == ([left_out] if left_out else [])
+
+
 def test_a_typed_status_that_agrees_is_no_finding() -> None:
     assert found(signed(card(answers={"decision.profiling": True, "dpia.required": False}))) == []
 
@@ -128,6 +150,67 @@ def test_the_data_protection_officer_as_approver_is_found() -> None:
     dora = approve(plain, role="legal", person="Dora Ohm", at=NOW)
     approved = with_approvals(plain, (*signed(plain).approvals, dora))
     assert [(f.rule, f.severity) for f in found(approved)] == [("R47", "warn")]
+
+
+@pytest.mark.parametrize(
+    ("contact", "rules"),
+    [
+        ("dora.ohm@acme.example", ["R47"]),
+        ("Ohm, Dora, privacy@acme.example", ["R47"]),
+        ("Dr. D. Ohm <privacy@acme.example>", ["R47"]),
+        ("privacy@acme.example", []),
+        ("Max Planck <max.planck@acme.example>", []),
+    ],
+)
+def test_the_data_protection_officer_is_known_under_any_spelling(
+    contact: str, rules: list[str]
+) -> None:
+    plain = card(answers={"roles.dpo_contact": contact})
+    dora = approve(plain, role="legal", person="Dora Ohm", at=NOW)
+    approved = with_approvals(plain, (*signed(plain).approvals, dora))
+    assert [f.rule for f in found(approved) if f.rule == "R47"] == rules
+
+
+@pytest.mark.parametrize(
+    ("domain", "covered"),
+    [
+        ("data.acme.co.uk", True),
+        ("acme.co.uk", True),
+        ("co.uk", False),
+        ("uk", False),
+        ("me.co.uk", False),
+    ],
+)
+def test_nobody_declares_an_ending_below_which_strangers_register_names(
+    domain: str, covered: bool
+) -> None:
+    declared = {"hostname": domain, "provider": "Acme", "country": "DE", "parent": "none"}
+    host = {
+        "component": "storage",
+        "hostname": "data.acme.co.uk",
+        "carries": ["personal_data"],
+        "jurisdiction_class": "SELF_DECLARED",
+        "allowed": True,
+    }
+    answers = {"hosting.owner_declarations": [declared | {"date": TODAY}]}
+    seen = found(card(answers=answers, facts={"hosting": [host]}))
+    assert any("Nobody declared" in f.found for f in seen) is not covered
+
+
+@pytest.mark.parametrize(
+    ("text", "open_"),
+    [
+        ("TODO: ask legal for the contract, which somebody signed in spring 2026", True),
+        ("[TODO] docs/privacy.md", True),
+        ("tbd (Ada)", True),
+        ("Todo el personal de ventas", False),
+        ("TODOS los clientes", False),
+        ("docs/todo-list.md", False),
+    ],
+)
+def test_a_mark_of_work_that_is_left_is_no_answer_whatever_follows(text: str, open_: bool) -> None:
+    seen = found(card(answers={"roles.controller": text}))
+    assert any("puts the answer off" in f.found for f in seen) is open_
 
 
 def test_two_blocks_for_one_stored_object_are_found_whichever_comes_last() -> None:
@@ -194,6 +277,8 @@ def test_a_refusal_prints_the_lines_for_a_question_that_an_answer_makes_necessar
     [
         ({"monitoring.last_run_on": date(2026, 11, 16)}, []),
         ({"monitoring.last_run_on": date(2026, 11, 15)}, ["M01"]),
+        ({"monitoring.last_run_on": date(2026, 11, 25)}, []),
+        ({"monitoring.last_run_on": date(2026, 11, 26)}, ["M01"]),
         ({"monitoring.last_run_on": None}, ["M01"]),
         ({"monitoring.last_run_on": None, "decision.first_scoring_on": None}, []),
         ({"monitoring.oldest_unanswered_on": date(2026, 11, 19)}, []),

@@ -18,11 +18,13 @@ from pydantic.fields import FieldInfo
 from cards import BASES, card
 from mutations import answers_of
 from small_project import LIBRARY, PROJECT
+from sovereign_ml.card.build import CardError
 from sovereign_ml.card.conditions import CONDITIONS
 from sovereign_ml.card.export import json_schema, rules_table
+from sovereign_ml.card.questions import walk
 from sovereign_ml.card.rules.answered.national import known_entries
 from sovereign_ml.card.schema import NOT_ANSWERED, Answers, Card, Facts
-from sovereign_ml.card.schema.base import Group, Texts, is_open
+from sovereign_ml.card.schema.base import Group, Number, Texts, is_open
 
 DOCS = Path(__file__).parents[2] / "docs"
 PUBLISH = "run in packages/sovereign-ml: python -m sovereign_ml.card.export docs"
@@ -144,6 +146,19 @@ def test_every_card_says_schema_rule_pack_and_law() -> None:
         and good.rulepack_version
         and good.law_snapshot.isoformat() == "2026-11-24"
     )
+
+
+def numbers() -> list[str]:
+    return [path for path, field, _ in walk(Answers()) if field.annotation == Number]
+
+
+def test_a_number_that_json_cannot_write_is_no_answer() -> None:
+    """TOML has nan and inf. A card with one could be written, and read by nobody."""
+    assert len(numbers()) > 5
+    for path in numbers():
+        for number in (float("nan"), float("inf"), float("-inf")):
+            with pytest.raises(CardError, match=rf"{re.escape(path)} = -?(nan|inf) does not fit"):
+                card(answers={path: number})
 
 
 def test_a_repeated_run_changes_nothing_that_was_approved() -> None:

@@ -306,6 +306,9 @@ HOSTILE = {
     "list items": ("---\na: b\n---\n## Direct Use\n" + "- a\n" * 30_000, ""),
     "references": ("---\na: b\n---\n" + "".join(f"[{n}]: http://x/{n}\n" for n in range(10_000)), ""),
     "one chapter often": ("---\na: b\n---\n" + "## Direct Use\nx\n" * 4_000, ""),
+    "comments without end": ("---\na: b\n---\n## Limitations\n" + "<!--" * 40_000, ""),
+    "half a character": ('{"model_overview": {"model_owner": "\\ud800"}}', r"holds \\ud800, half of a character"),
+    "half a character inside": (json.dumps({"Content": '{"model_overview": {"a": "\\ud800"}}'}), "half of a character|none of their keys"),
     "brackets": ("---\na: b\n---\n" + "[" * 100_000 + "\n", ""),
 }  # fmt: skip
 
@@ -370,6 +373,16 @@ def test_chapters_are_cut_at_headings_and_prose_and_signs_stay(read):
         "**Bold:** text",
     ]
     assert "data" not in told
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x85"])
+def test_a_separator_within_a_line_moves_no_text_under_another_heading(read, sign):
+    chapters = (
+        f"## Direct Use\nA{sign}B{sign}C\n\nD\n## Out-of-Scope Use\nCredit\n## Limitations\nE\n"
+    )
+    told = suggested(read(f"---\na: b\n---\n{chapters}", "README.md"))
+    assert told["purpose"]["out_of_scope_uses"] == ["Credit"]
+    assert told["evaluation"]["limitations"] == ["E"]
 
 
 def test_a_card_whose_code_block_never_ends_is_listed_whole(read):

@@ -27,6 +27,35 @@ def test_another_spelling_is_the_same_person(spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "spelling",
+    ["Dr Lovelace", "Frau Lovelace", "Prof. Dr. Lovelace", "Lovelace PhD", "Dr. med. Lovelace"],
+)
+def test_a_title_is_no_first_name(spelling: str) -> None:
+    assert not is_named_person(spelling)
+    assert author_is(spelling, [f"{LOVELACE} <al@acme.example>"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Dr. Ada Lovelace", "Prof. Ada Lovelace"),
+        ("Ada Lovelace, PhD", "Mrs Ada Lovelace"),
+        ("Dipl.-Ing. Ada Lovelace", "Dr. rer. nat. Ada Lovelace"),
+    ],
+)
+def test_another_title_makes_no_other_person(one: str, other: str) -> None:
+    assert is_named_person(one)
+    assert same_person(one, other) and same_person(other, one)
+
+
+@pytest.mark.parametrize(
+    "name", ["Anna Herr", "Mag Ruffman", "Pan Wei", "Jun Ma", "Ing Chen", "Sig Hansen"]
+)
+def test_a_name_that_looks_like_a_title_is_a_name(name: str) -> None:
+    assert is_named_person(name)
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("Jürgen Müller", "Juergen Mueller"),

@@ -192,3 +192,40 @@ def test_what_was_done_by_hand_in_a_real_registry_is_told(
     except RegistryError as error:
         lines = [str(error)]
     assert lines, by_hand
+
+
+def version_of(run: str, folder: Path, basis: str, metrics: dict[str, float]) -> ModelVersion:
+    """A version of ``run`` whose card rests on ``basis``."""
+    (folder / "plots").mkdir(parents=True)
+    answers = {"answers": {"lawful_basis": {"train": {"basis": basis}}}}
+    (folder / "card.json").write_text(json.dumps(answers))
+    tags = {"card_hash": basis}
+    return ModelVersion(run, folder, ["card.json"], folder / "plots", metrics, tags)
+
+
+@pytest.mark.parametrize("metrics", [{"roc_auc": 0.7}, {"roc_auc": 0.74, "gap_age": 0.1}])
+def test_a_later_version_of_a_promoted_run_does_not_change_its_figures(
+    promoted: tuple[Any, Any, str], tmp_path: Path, metrics: dict[str, float]
+) -> None:
+    """Step 5 ran again with other groups, say, on the model that is in production."""
+    registry, _, run = promoted
+    again = version_of(run, tmp_path / "card", "6_1_f", metrics)
+    with pytest.raises(Refused, match=r"version 2 was promoted with the metrics of this run, and "):
+        mlflow.register(tracking(tmp_path), again)
+    assert broken_history(registry) == []
+    same = version_of(run, tmp_path / "same", "6_1_f", {"roc_auc": 0.74})
+    assert mlflow.register(tracking(tmp_path), same)[0] == "3"
+    assert broken_history(registry) == []
+
+
+def test_the_card_in_production_is_not_that_of_a_later_version_of_the_same_run(
+    promoted: tuple[Any, Any, str], tmp_path: Path
+) -> None:
+    """Rule R25 compares the basis with it. A registered candidate is no card in production."""
+    registry, client, run = promoted
+    in_production = version_of(run, tmp_path / "2", "6_1_a", {})
+    client.log_artifact(run, str(in_production.card / "card.json"), "bundle/2")
+    client.set_model_version_tag(NAME, "2", mlflow.SEAL, "a" * 64)
+    candidate = version_of(run, tmp_path / "3", "6_1_f", {"roc_auc": 0.74})
+    mlflow.register(tracking(tmp_path), candidate)
+    assert registry.previous_card()["bases"] == {"train": "6_1_a"}

@@ -408,6 +408,62 @@ def test_an_allowed_person_adds_a_key(root: Path, keys: Path) -> None:
     assert signatures.record_signed(root, decide("Mallory Black")).signed_by
 
 
+def on_a_branch(root: Path, change: Callable[[], None]) -> str:
+    """Let ``change`` commit on a branch that begins here, and return to the branch before."""
+    main = git(root, "branch", "--show-current")
+    git(root, "checkout", "-qb", "side")
+    change()
+    git(root, "checkout", "-q", main)
+    return git(root, "rev-parse", "side")
+
+
+def feature(root: Path, keys: Path) -> None:
+    """A commit of Mallory's that has nothing to do with keys."""
+    become(root, keys, "mallory")
+    (root / "notes.md").write_text("x")
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "feature", "--no-gpg-sign")
+
+
+@pytest.mark.parametrize("keys_on_branch", [True, False])
+def test_a_merge_that_changes_no_key_needs_no_allowed_signature(
+    root: Path, keys: Path, keys_on_branch: bool
+) -> None:
+    """A server for code reviews merges: the keys changed, signed, on one side before."""
+    steps = [lambda: keys_added_by(root, keys, "grace", "-S"), lambda: feature(root, keys)]
+    on_branch, here = steps if keys_on_branch else reversed(steps)
+    on_a_branch(root, on_branch)
+    here()
+    git(root, "merge", "-q", "--no-ff", "--no-gpg-sign", "-m", "merge", "side")
+    become(root, keys, "mallory")
+    assert signatures.record_signed(root, decide("Mallory Black")).signed_by
+
+
+@pytest.mark.parametrize("signed_by", ["ada", "grace"])
+def test_a_key_that_was_taken_out_comes_back_by_no_merge_of_its_owner(
+    root: Path, keys: Path, signed_by: str
+) -> None:
+    """Ada's key is taken out. She lets Mallory in on an older branch, and it is merged."""
+
+    def lets_mallory_in() -> None:
+        keys_added_by(root, keys, "ada", "-S")
+
+    side = on_a_branch(root, lets_mallory_in)
+    become(root, keys, "grace")
+    (root / SIGNERS).write_text(line(keys, "grace"))
+    git(root, "add", "--all")
+    git(root, "commit", "-q", "-S", "-m", "Ada leaves")
+    become(root, keys, signed_by)
+    # The order of the parents is chosen by whoever merges.
+    merge = ("commit-tree", "-S", "-m", "merge", "-p", side, "-p", "HEAD", "side^{tree}")
+    git(root, "reset", "-q", "--hard", git(root, *merge))
+    if signed_by == "grace":
+        assert signatures.is_set_up(root)
+        return
+    with pytest.raises(CardError, match="without an allowed signature"):
+        signatures.is_set_up(root)
+
+
 def test_keys_that_were_taken_out_do_not_lower_the_bar(root: Path) -> None:
     (root / SIGNERS).unlink()
     assert signatures.is_set_up(root)

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sovereign_ml.audit._payloads import Payload
-from sovereign_ml.jurisdictions import Jurisdiction, class_of_country, country_codes, providers
+from sovereign_ml.card.schema.base import is_open
+from sovereign_ml.jurisdictions import (
+    Jurisdiction,
+    class_of_country,
+    country_codes,
+    covers,
+    providers,
+)
 
 J = Jurisdiction
 _EU = (
@@ -99,7 +106,7 @@ class AuditPolicy(_Strict):
 
         Of several it is the one that lasts longest.
         """
-        fits = [row for row in self.waivers if row.payload == payload and _covers(row.host, host)]
+        fits = [row for row in self.waivers if row.payload == payload and covers(row.host, host)]
         return max(fits, key=lambda row: row.until, default=None)
 
 
@@ -114,6 +121,9 @@ def declarations(model_card: Mapping[str, Any]) -> list[Declaration]:
 
 _OPEN = {"", "?", "todo", "tbd", "fixme", "xxx"}
 _NO_PARENT = {"none", "no", "-", "itself", "keine", "keiner", "aucun"}
+_US_NAMES = re.compile(
+    r"\b(?:USA|United States|Delaware|California|New York|Texas)\b|\bU\.\s?S\.", re.IGNORECASE
+)
 _US_FORMS = re.compile(r"\b(inc|llc|corp|corporation|l\.p|incorporated)\b\.?", re.IGNORECASE)
 
 
@@ -123,7 +133,7 @@ def _declaration(row: Mapping[str, Any]) -> Declaration:
     }
     country = answers["country"].upper()
     problem = ""
-    if any(answer.lower() in _OPEN for answer in answers.values()):
+    if any(_is_open(name, answer) for name, answer in answers.items()):
         problem = "has open answers"
     elif country not in country_codes():
         problem = f"names no country: {answers['country']!r}; write its ISO code, such as DE"
@@ -139,6 +149,14 @@ def _declaration(row: Mapping[str, Any]) -> Declaration:
     )
 
 
+def _is_open(name: str, answer: str) -> bool:
+    """Return whether nothing was said: ``parent = "unknown"`` names no owner."""
+    # NA is Namibia, and the list of countries judges that answer.
+    if name == "country" or (name == "parent" and answer.lower() in _NO_PARENT):
+        return answer.lower() in _OPEN
+    return answer.lower() in _OPEN or is_open(answer)
+
+
 def _country_of(name: str, *, by_form: bool = True) -> str:
     """Return the country of a parent.
 
@@ -151,6 +169,8 @@ def _country_of(name: str, *, by_form: bool = True) -> str:
     # SA, SE and AG are legal forms too
     if match and match.group(1) in country_codes() - {"SA", "SE", "AG"}:
         return match.group(1)
+    if _US_NAMES.search(name):
+        return "US"
     plain = _plain(name)
     for row in providers():
         names = {_plain(row.name), _plain(row.parent.partition(",")[0])} - {""}
@@ -188,12 +208,8 @@ def _plain(name: str) -> str:
 
 def declaration_for(host: str, declared: list[Declaration]) -> Declaration | None:
     """Return the most specific declaration that covers ``host``."""
-    fits = [row for row in declared if _covers(row.hostname, host)]
+    fits = [row for row in declared if covers(row.hostname, host)]
     return max(fits, key=lambda row: len(row.hostname), default=None)
-
-
-def _covers(name: str, host: str) -> bool:
-    return host == name or host.endswith(f".{name}")
 
 
 # Bounded, because a line of a generated file may have a megabyte.

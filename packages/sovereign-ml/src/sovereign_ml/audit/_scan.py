@@ -69,6 +69,11 @@ _READERS: tuple[tuple[str, Reader], ...] = (
     ("MLproject", yaml),
     ("MLmodel", yaml),
 )
+_WITHIN_A_LINE = dict.fromkeys(map(ord, "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), " ")
+"""Signs at which ``str.splitlines`` ends a line, and Python's and YAML's parsers do not.
+
+Left in, a finding would get the waiver of another line.
+"""
 _LARGEST = 5_000_000  # bytes; larger files are data, not configuration
 _TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson", "*.svg")
 _VARIABLE = re.compile(
@@ -173,7 +178,7 @@ def _text_of(path: Path, name: str, exclude: tuple[str, ...]) -> str | NotRead:
     except OSError as error:
         return NotRead(name, f"not readable: {error.strerror}")
     text = decoded(data)
-    return NotRead(name, "binary") if text is None else text
+    return NotRead(name, "binary") if text is None else text.translate(_WITHIN_A_LINE)
 
 
 def _why_not(path: Path, name: str, exclude: tuple[str, ...]) -> str:

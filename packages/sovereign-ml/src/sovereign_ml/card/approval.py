@@ -212,15 +212,15 @@ def _twice(approval: Approval, others: Iterable[Approval]) -> Iterator[str]:
     GDPR 24: two roles are two people.
     """
     for other in others:
-        if other.role != approval.role and author_is(_identity(approval), (_identity(other),)):
+        if other.role != approval.role and author_is(identity(approval), (identity(other),)):
             yield (
                 f"{approval.person} approves as {approval.role} and as {other.role}: "
                 "two roles are two people."
             )
 
 
-def _identity(approval: Approval) -> str:
-    """Return the person, as ``Name <mail>`` where a signature says the mail address."""
+def identity(approval: Approval) -> str:
+    """Return the person who decided, as ``Name <mail>`` where a signature says the mail address."""
     # A signature binds the mail address. A name alone is only typed.
     mail = approval.signed_by.partition(" ")[0]
     return f"{approval.person} <{mail}>" if "@" in mail else approval.person
@@ -262,7 +262,7 @@ def _who(approval: Approval, card: Card) -> Iterator[str]:
             f"'{approval.person}' is no named person: give first and last name, e.g. "
             "'Ada Lovelace'."
         )
-    if author_is(_identity(approval), card.facts.model.authors):
+    if author_is(identity(approval), card.facts.model.authors):
         yield (
             f"{approval.person} wrote what is approved: "
             f"somebody else must approve as {approval.role}."

@@ -55,6 +55,23 @@ SPELLINGS: Final = (
     *((r"h", ""), (r"ou|oo|[ou]", "u"), (r"[eiyj]+", "i"), (r"(.)\1+", r"\1")),
 )
 """Spellings of one name in different countries, and the letter that stands for all of them."""
+TITLES: Final = frozenset(
+    (
+        *("mr", "mrs", "ms", "miss", "mx", "dr", "drs", "prof", "professor", "sir", "madam", "hr"),
+        *("herr", "frau", "mme", "mlle", "monsieur", "madame", "señor", "señora", "signor"),
+        *("signora", "mevrouw", "meneer", "dipl", "dipling", "dring", "drmed", "drrernat"),
+    )
+)
+"""Titles and forms of address in front of a name."""
+ABBREVIATED: Final = frozenset(
+    (
+        *("fr", "sr", "sra", "srta", "sig", "dott", "dottssa", "ing", "mag", "doc", "mgr", "phdr"),
+        *("judr", "mudr", "dhr", "mevr", "med", "rer", "nat", "phil", "jur", "hc", "habil"),
+    )
+)
+"""Titles only with a full stop: without it some are first names or surnames."""
+DEGREES: Final = frozenset(("phd", "dphil", "mba", "msc", "bsc", "llm", "esq", "jr"))
+"""Degrees and the like behind a name."""
 LATIN: Final = re.compile(r"LATIN .*\b([A-Z])( WITH .*)?")
 
 
@@ -78,13 +95,34 @@ def hidden_in(name: str) -> str:
     return ""
 
 
+def _untitled(name: str) -> str:
+    """Return the name without titles in front and degrees behind.
+
+    Nobody becomes another person by a title.
+    """
+    parts = plain(name).split()
+    while parts and _is_title(parts[0]):
+        parts = parts[1:]
+    while parts and _bare(parts[-1]) in DEGREES:
+        parts = parts[:-1]
+    return " ".join(parts).rstrip(",")
+
+
+def _is_title(part: str) -> bool:
+    return _bare(part) in TITLES or (part.endswith(".") and _bare(part) in ABBREVIATED)
+
+
+def _bare(part: str) -> str:
+    return re.sub(r"[^\w]", "", part).casefold()
+
+
 def is_named_person(name: str) -> bool:
     """Return whether ``name`` reads as first and last name of a person.
 
-    A role, team or machine is no person. Initials alone are nobody's name: "A. L." is everybody
+    A role, team or machine is no person, and a title is no first name. Initials alone are nobody's name: "A. L." is everybody
     whose names begin so.
     """
-    visible = plain(name)
+    visible = _untitled(name)
     if hidden_in(name) or NOT_A_PERSON.search(visible):
         return False
     letters = [sign for sign in visible if sign.isalpha()]
@@ -106,6 +144,8 @@ def same_person(name: str, other: str) -> bool:
     They are compared as they look and as they sound in Latin letters. Every part of the shorter
     name is a part of the longer one, or begins it, and one part is whole.
     """
+    # Without its titles a name may be empty, such as "Dr". Then it is compared as it is.
+    name, other = _untitled(name) or name, _untitled(other) or other
     return _alike(_words(name), _words(other)) or _alike(_sounds(name), _sounds(other))
 
 

@@ -227,6 +227,9 @@ def _stale(card: Card, policy: RulePolicy, today: date) -> list[str]:
     if cutoff is None:
         return ["The cut-off of the test data is not recorded."]
     age = (today - cutoff).days
+    # One day is allowed, because it may be tomorrow already in another time zone.
+    if age < -1:
+        return [f"The cut-off of the test data, {cutoff}, lies in the future: correct its dates."]
     if age <= policy.max_data_age_days:
         return []
     return [

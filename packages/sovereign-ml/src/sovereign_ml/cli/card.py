@@ -161,15 +161,17 @@ def approve(
 
     It is a signed commit where keys are set up.
     """
-    from sovereign_ml.pipeline.card_facts.promotion_gate import against_git
+    from sovereign_ml.pipeline.card_facts.promotion_gate import against_answers, against_git
     from sovereign_ml.registry import approvals
 
     settings = load_settings(profile)
     card = read_card(settings)
     decision: Literal["approve", "reject"] = "reject" if reject else "approve"
     # An approval covers what is committed. Anything else was not reviewed.
-    if not reject and (unclear := list(against_git(card, settings))):
-        raise Refused("Not approved:\n" + "\n".join(f"  - {reason}" for reason in unclear))
+    if not reject:
+        unclear = [*against_git(card, settings), *against_answers(card, settings)]
+        if unclear:
+            raise Refused("Not approved:\n" + "\n".join(f"  - {reason}" for reason in unclear))
     approval = _decided(settings, card, role.value, person, decision, comment)
     signed = approvals.signed(card, settings.root, settings.rule_policy)
     policy, own = settings.rule_policy, own_rules(settings)

@@ -3,7 +3,7 @@
 An address that the table does not know is SELF_DECLARED: the project must declare its owner.
 """
 
-from sovereign_ml.jurisdictions._address import parse
+from sovereign_ml.jurisdictions._address import covers, parse
 from sovereign_ml.jurisdictions._classify import Classification, classify, classify_image, hosts
 from sovereign_ml.jurisdictions._countries import (
     adequate_countries,
@@ -35,6 +35,7 @@ __all__ = [
     "classify",
     "classify_image",
     "country_codes",
+    "covers",
     "hosts",
     "in_eea",
     "parse",

@@ -36,6 +36,22 @@ _HOSTLESS = {
 }
 
 
+_SHARED_SECOND_LEVEL = re.compile(
+    r"(?:co|com|org|net|gov|gob|go|ac|edu|or|ne|nom|web|biz)\.[a-z]{2}"
+)
+"""Endings such as co.uk and com.pl, below which anybody registers a name."""
+
+
+def covers(domain: str, host: str) -> bool:
+    """Return whether what is said of ``domain`` holds for ``host``: itself, or a host below it.
+
+    Both are lower case. An ending below which strangers register names, such as ``com`` or
+    ``co.uk``, covers no host below it: nobody can speak for all of them.
+    """
+    shared = "." not in domain or _SHARED_SECOND_LEVEL.fullmatch(domain) is not None
+    return host == domain or (not shared and host.endswith(f".{domain}"))
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Parts of an address.

@@ -2,7 +2,8 @@
 
 The keys that count are listed in ``governance/allowed_signers``: SSH keys as lines in OpenSSH's
 format, GPG keys as comments such as ``# gpg <fingerprint> Grace Hopper <grace@acme.example>``. A
-change of that file counts only if it is signed with a key that the file already allowed.
+change of that file counts only if it is signed with a key that the file already allowed. A merge
+that changes it needs a key that both sides allow.
 """
 
 from __future__ import annotations
@@ -189,8 +190,9 @@ def _allowed(root: Path) -> str | None:
         return None
     # The first commit starts the list, so no key could be allowed before it.
     for commit, parents in history[1:]:
-        earlier = next((t for p in parents if (t := _text(root, p, SIGNERS)) is not None), "")
-        if _signer(root, commit, earlier) is None:
+        if not _keeps_newest_keys(root, commit, parents) and not _may_change_keys(
+            root, commit, parents
+        ):
             raise CardError(
                 f"{SIGNERS} was changed by commit {commit[:12]} without an allowed signature: "
                 "revert that commit, and let an allowed person sign the change."
@@ -201,6 +203,29 @@ def _allowed(root: Path) -> str | None:
     if last is None:
         raise CardError(f"{SIGNERS} was removed: restore it from git. Decisions are signed here.")
     return last
+
+
+def _keeps_newest_keys(root: Path, commit: str, parents: list[str]) -> bool:
+    """Return whether a merge takes the keys of one parent, and no other parent changed them since.
+
+    Whoever merges a branch, such as a server for code reviews, changes no key then.
+    """
+    if len(parents) < 2:
+        return False
+    keys = _text(root, commit, SIGNERS)
+    for parent in parents:
+        # A parent that is older has no change that this one lacks.
+        newer = ("log", "-1", "--full-history", "--format=%H", f"^{parent}", *parents)
+        if _text(root, parent, SIGNERS) == keys and not git.ask(root, *newer, "--", str(SIGNERS)):
+            return True
+    return False
+
+
+def _may_change_keys(root: Path, commit: str, parents: list[str]) -> bool:
+    """Return whether the commit is signed with a key that every parent with a list allows."""
+    lists = [keys for parent in parents if (keys := _text(root, parent, SIGNERS)) is not None]
+    # All of them, so that no merge with an older commit brings back a key that was taken out.
+    return bool(lists) and all(_signer(root, commit, keys) for keys in lists)
 
 
 def _signer(root: Path, commit: str, allowed: str) -> Signer | None:

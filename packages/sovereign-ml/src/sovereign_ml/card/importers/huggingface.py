@@ -154,7 +154,9 @@ def _chapters(body: str) -> list[tuple[str, str, str]]:
         raise ValueError(f"the text is longer than {LONGEST:,} characters; a model card is not")
     if body.count("\n#") > MOST_LEAVES:
         raise ValueError(f"more than {MOST_LEAVES:,} chapters; a model card has fewer")
-    lines = body.splitlines()
+    # CommonMark ends a line at these only. Other separators, such as U+2028 or a form feed, stand
+    # within a line, and to cut there too would move every text after it under another heading.
+    lines = re.split(r"\r\n?|\n", body)
     chapters: list[tuple[str, str, str]] = []
     counts: dict[str, int] = {}
     start, title = 0, ""

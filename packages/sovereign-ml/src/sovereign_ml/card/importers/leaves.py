@@ -48,14 +48,23 @@ class Parsed:
 def read_json(text: str) -> Any:
     """Return parsed JSON. A long number stays text.
 
-    Raises ValueError for a key that stands twice in an object.
+    Raises ValueError for a key that stands twice in an object, and for half of a character.
     """
-    return json.loads(
+    content = json.loads(
         text,
         object_pairs_hook=_unique,
         # Python refuses to convert integers of more than 4,300 digits.
         parse_int=lambda digits: int(digits) if len(digits) <= 20 else digits,
     )
+    try:
+        # JSON can write half of a character as an escape. No file can hold it.
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise HalfCharacterError(
+            f"it holds \\u{ord(half):04x}, half of a character: write the whole character"
+        ) from None
+    return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -71,6 +80,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 class DuplicateKeyError(ValueError):
     """A repeated key, of which one value would be lost."""
+
+
+class HalfCharacterError(ValueError):
+    """Half of a character (a lone surrogate), which can be neither printed nor written."""
 
 
 def leaves_of(value: Any, path: str = "") -> Leaves:
@@ -139,6 +152,13 @@ def target_of(path: str, mapping: Mapping[str, str]) -> str | None:
     return mapping[max(prefixes, key=len)] if prefixes else None
 
 
+def _uncommented(text: str) -> str:
+    # Behind the last end no comment can match. To look for one from every "<!--" there would take
+    # a time that grows with the square of the length.
+    before, end, after = text.rpartition("-->")
+    return _COMMENT.sub("", before + end) + after
+
+
 def sentences(value: Any) -> list[str]:
     """Return a value as a list of texts.
 
@@ -148,7 +168,7 @@ def sentences(value: Any) -> list[str]:
     """
     if isinstance(value, list):
         return [str(item).strip() for item in value if str(item).strip()]
-    lines = _COMMENT.sub("", str(value)).splitlines()
+    lines = _uncommented(str(value)).splitlines()
     bullets = [line for line in lines if _BULLET.match(line)]
     # A single line such as "- 3 points" may be a sign and not a bullet.
     alone = len(bullets) == 1 and re.match(r"\s*-\s+\d", bullets[0]) is not None

@@ -17,6 +17,7 @@ from sovereign_ml.card.importers.findings import addresses, mask, personal_data
 from sovereign_ml.card.importers.front_matter import read_yaml
 from sovereign_ml.card.importers.leaves import (
     DuplicateKeyError,
+    HalfCharacterError,
     Leaves,
     Parsed,
     Suggestion,
@@ -128,7 +129,7 @@ def _parse(raw: bytes) -> Parsed:
 def _content(text: str) -> Any:
     try:
         return read_json(text)
-    except DuplicateKeyError:
+    except (DuplicateKeyError, HalfCharacterError):
         raise
     except (ValueError, RecursionError):
         pass

@@ -6,12 +6,18 @@ import re
 from datetime import date, timedelta
 from typing import Final
 
+from sovereign_ml.card.approval import identity
+from sovereign_ml.card.person_names import author_is
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of, plain
 from sovereign_ml.card.schema.facts import MAX_DUMP_AGE_DAYS
+from sovereign_ml.jurisdictions import covers
 
 # The version before the registry gives a number. Promotion checks the number itself.
 CANDIDATE: Final = "candidate"
+
+# It may be tomorrow already in another time zone.
+ONE_DAY: Final = timedelta(days=1)
 
 # As words, because "endpoint" has the three letters too.
 OFFICER: Final = re.compile(r"\bdpo\b|\bdata protection officer|\bdatenschutzbeauftragt")
@@ -125,8 +131,11 @@ def dpo_decides(case: Case) -> Hits:
     """The data protection officer approves or owns instead of advising."""
     contact = case.answers.roles.dpo_contact
     for approval in case.card.approvals:
-        # dpo_contact is free text, often a name with a mail address.
-        if not is_open(contact) and plain(approval.person) in plain(contact):
+        # dpo_contact is free text: a name, a mail address, or both with a telephone number.
+        named = plain(approval.person) in plain(contact) or author_is(
+            identity(approval), (contact,)
+        )
+        if not is_open(contact) and named:
             yield (
                 f"{approval.person} approves as {approval.role} and is the data protection officer."
             )
@@ -152,9 +161,7 @@ def host_not_allowed(case: Case) -> Hits:
                 f"{host.component} keeps personal data on {where}, "
                 "which the profile does not allow."
             )
-        # A declared domain covers the hosts below it. With the dots, example.org does not cover
-        # notexample.org.
-        covered = any(f".{host.hostname}".endswith(f".{name}") for name in declared)
+        covered = any(covers(name, host.hostname) for name in declared)
         if host.jurisdiction_class == "SELF_DECLARED" and not covered:
             yield f"Nobody declared who owns {host.hostname}, which carries personal data."
     yield from _transferred(case)
@@ -207,6 +214,10 @@ def not_watched(case: Case) -> Hits:
     """People are scored and the monitor did not run lately. Blocks for a high-risk system."""
     first, last = case.facts.decision.first_scoring_on, case.facts.monitoring.last_run_on
     allowed = timedelta(days=case.policy.max_monitor_days)
+    if last and last - case.today > ONE_DAY:
+        yield RuleHit(
+            f"The monitor last ran on {last}, which is in the future.", _of_high_risk(case)
+        )
     # A monitor that never ran is late from the first scoring on.
     began = last or first
     if first is None or began is None or began >= case.today - allowed:

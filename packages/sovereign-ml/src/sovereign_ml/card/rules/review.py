@@ -65,4 +65,6 @@ def _signs(case: Case) -> list[str]:
             f"(policy: {policy.review_test_days} days)."
         ): (review.tested_on is not None and review.tested_on < oldest),
     }
+    if review.tested_on is not None and review.tested_on - case.today > timedelta(days=1):
+        signs[f"The test of reviewers is dated {review.tested_on}, in the future."] = True
     return [text for text, holds in signs.items() if holds]

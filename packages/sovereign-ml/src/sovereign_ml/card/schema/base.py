@@ -11,9 +11,9 @@ import re
 import unicodedata
 from datetime import date
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 NOT_ANSWERED: Final = "?"
 """The one constant for an answer that nobody gave. In ``model_card.toml`` it is written ``"?"``."""
@@ -25,7 +25,8 @@ Open = Literal["?"]
 Flag = StrictBool | Open
 Text = str
 Texts = tuple[str, ...] | Open
-Number = StrictInt | StrictFloat | Open
+# TOML allows nan and inf, and the card's JSON does not: nobody could read the card again.
+Number = StrictInt | Annotated[StrictFloat, AllowInfNan(False)] | Open
 Day = date | Open
 Tri = bool | Open
 """A derived yes or no that stays open while an answer it depends on is open."""
@@ -145,7 +146,8 @@ PLACEHOLDERS: Final = frozenset(
     for words in """
     todo, tbd, tbc, tba, tbdecided, fixme, na, n a, nil, null, nan, none yet, change me, changeme, dummy, test, foo,
     bar, asdf, qwerty, qwertz, blah, bla bla, no idea, dont know, do not know, i dont know, idk, unknown, unclear,
-    not known, not yet, not available, not applicable, not answered, pending, placeholder, see above, see below,
+    i do not know, we do not know,
+    not known, not known yet, not yet, not available, not applicable, not answered, pending, placeholder, see above, see below,
     as above, as below, same as above, ditto, to follow, to be done, to be defined, to be decided, to be confirmed,
     to be announced, to be determined, later, coming soon, your text here, insert here, fill in, wip, open,
     ka, k a, keine angabe, keine angaben, keine ahnung, kein plan, unbekannt, unklar, weiss nicht, weis nicht,

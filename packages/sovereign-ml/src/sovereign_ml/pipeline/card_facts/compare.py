@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sovereign_ml.card.schema.facts import Facts
+from sovereign_ml.card.schema.model_card import Card
 
-__all__ = ["AGAIN", "SHOWN", "differences", "shortened"]
+__all__ = ["AGAIN", "SHOWN", "differences", "other_answers", "shortened"]
 
 NOT_THE_MODEL: Final = {"run", "library"}
 """Facts about the run and the library that wrote the file.
@@ -25,6 +26,7 @@ LIVE: Final = re.compile(
     r"review\b|(evaluation\.)?monitoring\b|campaign\b|decision\.(?!bands|action_band|outcomes)"
 )
 """Facts that a running service keeps changing between two steps of one run."""
+DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 CLOSE: Final = 1e-6
 SHOWN: Final = 5
 LONGEST: Final = 80
@@ -38,6 +40,7 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
     ``later`` means that the card was written some time ago. Changes by the running service since
     then are no difference in that case. Authors are compared with git, see `promotion_gate`.
     """
+    since = f"{stated.run.generated_at:%Y-%m-%d}" if stated.run.generated_at else ""
     left_out = NOT_THE_MODEL | (MOVES_ON if later else set())
     on_card = stated.model_dump(mode="json", exclude=left_out)
     other = found.model_dump(mode="json", exclude=left_out)
@@ -51,8 +54,16 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
     return [
         f"{path}: the card says {_shown(a)}, found is {_shown(b)}"
         for path, a, b in _differ("", on_card, other)
-        if not (LIVE.match(path) and _moved_on(a, b))
+        if not (LIVE.match(path) and _moved_on(a, b, since))
     ]
+
+
+def other_answers(card: Card, other: Card) -> list[str]:
+    """Return the paths of the answers and typed statuses in which two cards differ."""
+    mine, theirs = (
+        {**c.model_dump(mode="json")["answers"], "": c.typed_status} for c in (card, other)
+    )
+    return [path for path, _, _ in _differ("", mine, theirs)]
 
 
 def _differ(path: str, stated: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -71,14 +82,24 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
-def _moved_on(stated: Any, found: Any) -> bool:
-    """Return whether a few more decisions explain the difference."""
+def _moved_on(stated: Any, found: Any, since: str) -> bool:
+    """Return whether a few more decisions explain the difference.
+
+    ``since`` is the day on which the card was written, "" if it is unknown.
+    """
+    if _is_day(found) and (stated is None or _is_day(stated)):
+        # Days only become later, and a first day is not before the card that knows none.
+        return bool(found >= (since if stated is None else stated))
     if stated is None or (isinstance(stated, str) and isinstance(found, str)):
         return True
     # A claim without any evidence never passes.
     if isinstance(stated, bool) or not isinstance(stated, int | float) or found is None:
         return False
     return math.isclose(stated, found, rel_tol=0.1, abs_tol=0.05)
+
+
+def _is_day(value: Any) -> bool:
+    return isinstance(value, str) and DAY.match(value) is not None
 
 
 def _equal(stated: Any, found: Any) -> bool:

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from sovereign_ml.card.build import build, read_answers
 from sovereign_ml.card.derive import MARKETING_ACTIONS
 from sovereign_ml.card.questions import Question, open_questions, progress, walk
+from sovereign_ml.card.rules.answered.measured import country_in
 from sovereign_ml.card.rules.engine import Finding
 from sovereign_ml.card.rules.governance import OUTSIDE
 from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of
@@ -238,7 +239,7 @@ def proposals(card: Card, today: date) -> Values:
     ):
         proposed |= {"ropa.transfers": [], "hosting.transfers": []}
     countries = [
-        row.group.removeprefix("country=")
+        country_in(row.group)
         for row in facts.data.representativeness
         if row.group.startswith("country=")
     ]

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from sovereign_ml.bundle.release_check import other_model
 from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.card.alias_history import RegistryError
+from sovereign_ml.card.build import CardError, build, read_answers
 from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
@@ -20,13 +21,25 @@ from sovereign_ml.git import GitError
 from sovereign_ml.monitoring import alarms
 from sovereign_ml.monitoring.reporting.bucket_copy import MonitorCopy
 from sovereign_ml.pipeline.card_builder import CardBuilder
-from sovereign_ml.pipeline.card_facts.compare import AGAIN, SHOWN, differences, shortened
+from sovereign_ml.pipeline.card_facts.compare import (
+    AGAIN,
+    SHOWN,
+    differences,
+    other_answers,
+    shortened,
+)
 from sovereign_ml.project import Project
 from sovereign_ml.registry import bundle_store
 from sovereign_ml.registry.aliases import MlflowRegistry
 from sovereign_ml.storage import commit_lineage
 
-__all__ = ["against_artifacts", "against_git", "against_registered", "evidence_against"]
+__all__ = [
+    "against_answers",
+    "against_artifacts",
+    "against_git",
+    "against_registered",
+    "evidence_against",
+]
 
 
 def evidence_against(
@@ -43,6 +56,7 @@ def evidence_against(
     return (
         *against_profile(card, settings.profile_name),
         *against_git(card, settings),
+        *against_answers(card, settings),
         *against_artifacts(card, settings, project),
         *against_registered(card, version, settings),
         *alarms.against_promotion(settings.root, version),
@@ -80,6 +94,26 @@ def against_git(card: Card, settings: Settings) -> Iterator[str]:
         )
     if missing := sorted(set(written) - set(card.facts.model.authors)):
         yield f"The card does not name {', '.join(missing)}, who changed what it describes. {AGAIN}"
+
+
+def against_answers(card: Card, settings: Settings) -> Iterator[str]:
+    """Yield a reason if the card has other answers than ``model_card.toml``.
+
+    Git knows the authors of that file only, so it names nobody for an answer that is not in it.
+    """
+    try:
+        answers = read_answers(settings.root / "model_card.toml")
+        committed = build(card.facts, answers, card_id=card.id)
+    except CardError as error:
+        yield str(error)
+        return
+    differing = other_answers(card, committed)
+    if differing:
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        yield (
+            f"The card has other answers than model_card.toml: {', '.join(differing[:SHOWN])}"
+            f"{more}. {AGAIN}"
+        )
 
 
 def against_artifacts(card: Card, settings: Settings, project: Project) -> list[str]:

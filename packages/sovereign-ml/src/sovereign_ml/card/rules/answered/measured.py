@@ -53,11 +53,22 @@ def _countries(case: Case) -> Hits:
         return
     groups = [row.group for row in case.facts.data.representativeness]
     groups += [row.slice for row in case.facts.evaluation.slices if not row.suppressed]
-    countries = {name.removeprefix(COUNTRY) for name in groups if name.startswith(COUNTRY)}
+    countries = {country_in(name) for name in groups if name.startswith(COUNTRY)}
     # Only a two-letter value is the code of a country.
     missing = sorted(code for code in countries if len(code) == 2 and code not in stated)
     if missing:
         yield f"purpose.territories leaves out {', '.join(missing)}, where people in the data live."
+
+
+def country_in(group: str) -> str:
+    """Return the ISO code in a group such as ``country=de``, another value as it is.
+
+    Data often has small letters, or the codes of the European Commission for the United Kingdom and
+    Greece. Answers have ISO codes.
+    """
+    value = group.removeprefix(COUNTRY).strip()
+    code = value.upper()
+    return {"UK": "GB", "EL": "GR"}.get(code, code) if len(value) == 2 else value
 
 
 def _basis(case: Case) -> Hits:

@@ -32,6 +32,10 @@ POSTPONED: Final = re.compile(
     r"|\bda (definire|determinare|completare)\b|\bdo (uzupełnienia|ustalenia)\b",
     re.IGNORECASE,
 )
+# A mark of work that is left, whatever follows. In small letters "todo" is a word in Spanish.
+LEFT_OPEN: Final = re.compile(
+    r"^\W*(?:TODO|todo(?=\s?[:(])|(?i:tbd|tbc|fixme))(?!\w)(?=.*\w)", re.DOTALL
+)
 # Words that point somewhere and name nothing. A text of these alone says nothing that could be
 # looked up.
 POINTERS: Final = frozenset(
@@ -140,6 +144,8 @@ def _problem(text: str, field: FieldInfo) -> str:
         return (
             f"has the invisible character U+{ord(turned.group()):04X}, which turns letters around"
         )
+    if mark := LEFT_OPEN.search(text):
+        return f"puts the answer off ('{mark.group()}')"
     if " " in text.strip() and (empty := _points_nowhere(text)):
         return empty
     # In a free text not_known is a placeholder. Among choices such a word is an answer.
