@@ -118,6 +118,28 @@ def test_of_two_answers_the_earlier_one_stays(bucket: dict[str, bytes], tmp_path
         assert record.answer.action == "fix_data"
 
 
+@pytest.mark.parametrize("answered", ["1", "2"])
+def test_an_answer_about_one_version_settles_no_alarm_of_another(
+    bucket: dict[str, bytes], tmp_path: Path, answered: str
+) -> None:
+    roots = {"1": tmp_path / "first", "2": tmp_path / "second"}
+    for version, root in roots.items():
+        run_on_cluster(tmp_path / f"cluster{version}")
+        (record,) = alarms.read_alarms(tmp_path / f"cluster{version}")
+        bucket.clear()
+        path = alarms.path_of(root, record)
+        path.parent.mkdir(parents=True)
+        path.write_text(alarms.text_of(record.model_copy(update={"model_version": version})))
+    answer(roots[answered])
+    for version in "1212":
+        copy_of(roots[version]).sync()
+    for root in roots.values():
+        records = alarms.read_alarms(root)
+        assert sorted(record.model_version for record in records) == ["1", "2"]
+        assert [record.model_version for record in records if record.answer] == [answered]
+        assert len({record.id for record in records}) == 2
+
+
 @pytest.mark.parametrize("etag", ["the MD5", "of a storage with its own keys"])
 def test_a_report_that_was_made_again_replaces_the_earlier_one_here(
     bucket: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, etag: str

@@ -98,6 +98,7 @@ class MonitorCopy:
             if PurePosixPath(key).match(f"{ALARMS}A-*.json"):
                 record = self._read(key)
                 there[record.id] = record
+        self._rename_alarms_of_another_version(here, there)
         changed: tuple[list[str], list[str]] = ([], [])
         for name in sorted(here.keys() | there.keys()):
             sides = [side[name] for side in (here, there) if name in side]
@@ -110,6 +111,23 @@ class MonitorCopy:
                 s3.write(self.versions.storage, self._key(f"{ALARMS}{name}.json"), text.encode())
                 changed[1].append(name)
         return tuple(changed[0]), tuple(changed[1])
+
+    def _rename_alarms_of_another_version(
+        self, here: dict[str, AlarmRecord], there: dict[str, AlarmRecord]
+    ) -> None:
+        """Give alarms of ``here`` an id of their own whose id in ``there`` is of another version.
+
+        Machines that watch two versions on one day choose the same id: day and rule.
+        """
+        for name in here.keys() & there.keys():
+            record = here[name]
+            if record.model_version == there[name].model_version:
+                continue
+            own = record.model_copy(update={"id": f"{name}-v{record.model_version}"})
+            here[own.id] = merged(own, here.get(own.id))
+            write_durably(alarms.path_of(self.versions.root, own), alarms.text_of(here[own.id]))
+            # Its file takes the record of the other version in the exchange.
+            del here[name]
 
     def _read(self, key: str) -> AlarmRecord:
         try:
