@@ -100,6 +100,13 @@ def test_one_time_with_a_zone_among_many_without_is_enough(tmp_path: Path) -> No
         times(tmp_path, "t::TIMESTAMP", *many, "2026-07-05T09:00:00Z")
 
 
+def test_an_apostrophe_in_the_name_of_the_column_hides_no_zone(tmp_path: Path) -> None:
+    text = "c,Date d'achat,a\n1,2026-07-05T09:00:00Z,1\n"
+    expression = "strptime(\"Date d'achat\", '%Y-%m-%dT%H:%M:%SZ')"
+    with pytest.raises(Misuse, match="drops the zone of '2026-07-05T09:00:00Z'"):
+        read(tmp_path, text, timezone="Europe/Berlin", columns=columns(expression))
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", None])
 def test_the_times_of_parquet_are_instants_or_local(

@@ -23,6 +23,12 @@ __all__ = ["connect", "count", "literal", "write_parquet"]
 
 SPILLED = ".tmp"
 """Folder in the project for tables that do not fit into memory. DuckDB empties it at its end."""
+TOKEN = re.compile(
+    r"""(?P<string>'(?:[^']|'')*(?:'|$))|(?P<identifier>"(?:[^"]|"")*(?:"|$))"""
+    r"""|(?P<comment>--[^\n]*|/\*.*?(?:\*/|$))|(?P<code>[^'"/-]+|.)""",
+    re.DOTALL,
+)
+"""A part of SQL. An apostrophe begins no string in a quoted name, such as "Date d'achat"."""
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -159,10 +165,23 @@ def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
 
 
 def mentioned(columns: Sequence[str], *expressions: str) -> list[str]:
-    """Return those of ``columns`` that SQL ``expressions`` name, outside of string literals."""
-    # A string may contain the name of a column.
-    code = " ".join(re.sub(r"'[^']*'", "''", expression) for expression in expressions)
-    return [c for c in columns if re.search(rf"(?<!\w){re.escape(c)}(?!\w)", code, re.IGNORECASE)]
+    """Return those of ``columns`` that SQL ``expressions`` name, outside of strings and comments."""
+    identifiers: set[str] = set()
+    bare: list[str] = []
+    for expression in expressions:
+        for match in TOKEN.finditer(expression):
+            if match["identifier"]:
+                identifiers.add(match["identifier"][1:-1].replace('""', '"').casefold())
+            # A string or a comment may contain the name of a column.
+            bare.append(match["code"] or " ")
+        bare.append(" ")
+    code = "".join(bare)
+    return [
+        c
+        for c in columns
+        if c.casefold() in identifiers
+        or re.search(rf"(?<!\w){re.escape(c)}(?!\w)", code, re.IGNORECASE)
+    ]
 
 
 def run_mapped(connection: duckdb.DuckDBPyConnection, query: str, section: str) -> None:
