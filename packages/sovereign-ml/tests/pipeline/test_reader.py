@@ -320,6 +320,28 @@ def test_files_of_one_table_have_the_same_columns(tmp_path: Path) -> None:
         read(tmp_path, transactions="sales-*.csv")
 
 
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("b", "a", "c"), ("c", "b", "a")])
+def test_a_part_without_any_value_in_a_column_takes_the_type_of_the_others(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    refunds: list[list[Any]] = [[None, None], [0.5, None], [None, None]]
+    for place, (name, values) in enumerate(zip(names, refunds, strict=True)):
+        frame = pd.DataFrame({"customer_id": [f"{place}1", f"{place}2"], "refund": values})
+        frame["refund"] = frame["refund"].astype(object)
+        frame.assign(event_time="2026-01-05", amount=2.0).to_parquet(tmp_path / f"{name}.parquet")
+    expression = {"amount_eur": "amount - coalesce(refund, 0)"}
+    done = read(tmp_path, transactions="*.parquet", columns=expression)
+    assert sorted(float(amount) for amount in done.column("amount_eur")) == [1.5, *[2.0] * 5]
+
+
+def test_parts_of_other_types_are_still_refused(tmp_path: Path) -> None:
+    for name, refund in (("a", None), ("b", 0.5), ("c", "0.5")):
+        frame = pd.DataFrame({"customer_id": ["1"], "refund": pd.Series([refund], dtype=object)})
+        frame.assign(event_time="2026-01-05", amount=2.0).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(Misuse, match=r"c\.parquet has other columns or types .*: refund\."):
+        read(tmp_path, transactions="*.parquet")
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     parts(tmp_path / "sales", "a")
     (tmp_path / "sales/more.csv").write_text(HEADER + LINE)
@@ -465,6 +487,27 @@ def test_an_expression_sees_numbers_or_text_as_it_needs(
     done = read(tmp_path, SHOP + row, **shop(amount_eur=expression, category="left(Code, 2)"))
     assert str(done.column("amount_eur")[0]) == eur
     assert done.column("category") == ["00"]
+
+
+@pytest.mark.parametrize("empty", ["", "NULL", "  "])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"columns": {"amount_eur": "amount - coalesce(refund, 0)"}},
+        {"columns": {"amount_eur": "CASE WHEN refund > 0 THEN amount - refund ELSE amount END"}},
+        {"where": "coalesce(refund, 0) = 0"},
+        {"where": "refund IS NULL OR coalesce(refund, 'none') <> 'all'"},
+        {"columns": {"category": "coalesce(refund, 'none')"}},
+    ],
+)
+def test_a_column_without_any_value_is_a_number_or_a_text_as_it_is_needed(
+    tmp_path: Path, empty: str, changes: dict[str, Any]
+) -> None:
+    text = (
+        f"customer_id,event_time,amount,refund\n1,2026-01-05,1.5,{empty}\n2,2026-01-05,2,{empty}\n"
+    )
+    done = read(tmp_path, text, **changes)
+    assert [str(amount) for amount in done.column("amount_eur")] == ["1.50", "2.00"]
 
 
 @pytest.mark.parametrize(
