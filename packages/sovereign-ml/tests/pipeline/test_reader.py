@@ -147,6 +147,14 @@ def test_parquet_is_parquet_under_any_name(tmp_path: Path, suffix: str) -> None:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 9, r"is an Excel workbook \(.xls\)"),
         (b'{"customer_id": 1}\n', "is JSON: export the table as CSV or Parquet"),
         (b'[{"customer_id": 1}]', "is JSON"),
+        (b'[\n  {\n    "customer_id": 1\n  }\n]\n', "is JSON"),
+        (b'\xef\xbb\xbf{ "orders": [ {"customer_id": 1} ] }', "is JSON"),
+        (b'[["customer_id", "amount"], [1, 2]]', "is JSON"),
+        (b"<html><body><table><tr><td>1</td></tr></table></body></html>", "is HTML or XML"),
+        ('<?xml version="1.0"?>\n<Workbook>'.encode("utf-16"), "is HTML or XML.*a spreadsheet"),
+        (b"\r\n <TABLE border=1><tr><td>1</td></tr></TABLE>", "is HTML or XML"),
+        (zipped("content.xml"), r"an OpenDocument spreadsheet \(.ods\): save the sheet"),
+        (zipped("Index/Document.iwa"), "a Numbers document: save the sheet"),
         (packed(zipped("a.csv")), "unpack it"),
         (packed(packed(b"a")), "gzip around something that is no CSV"),
         (packed((HEADER + LINE * 999).encode())[:50], "ended before the end-of-stream"),
@@ -161,6 +169,12 @@ def test_what_is_no_table_is_named_with_what_to_do(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
     refused(tmp_path, content, said)
+
+
+@pytest.mark.parametrize("name", ["<id>", "[id]", "{id}", "[ id ]", "<table_id>"])
+def test_a_header_may_stand_in_brackets(tmp_path: Path, name: str) -> None:
+    text = f"{name},event_time,amount\n1,2026-01-05,1\n"
+    assert len(read(tmp_path, text, columns={"customer_id": f'"{name}"'}).rows) == 1
 
 
 def test_a_database_file_is_named(tmp_path: Path) -> None:
@@ -318,6 +332,41 @@ def test_files_of_one_table_have_the_same_columns(tmp_path: Path) -> None:
     (tmp_path / "sales-2.csv").write_text(HEADER.replace("amount", "price") + LINE)
     with pytest.raises(Misuse, match=r"sales-2\.csv has other columns .*: amount, price"):
         read(tmp_path, transactions="sales-*.csv")
+
+
+LOGGED = {
+    "Delta": ("part-0.parquet", "_delta_log/00000000000000000000.json"),
+    "Delta in days": (
+        "day=2026-01-05/hour=3/part-0.parquet",
+        "_delta_log/00000000000000000000.json",
+    ),
+    "Hudi": ("a.parquet", ".hoodie/hoodie.properties"),
+    "Iceberg": ("data/a.parquet", "metadata/v1.metadata.json"),
+}
+
+
+@pytest.mark.parametrize("kind", LOGGED)
+@pytest.mark.parametrize("named", ["sales", "sales/", "sales/**/*.parquet", ["sales/**/*.parquet"]])
+def test_files_of_a_table_with_a_log_are_refused(tmp_path: Path, kind: str, named: Any) -> None:
+    """Rows that were deleted or replaced, as after an erasure, are in its files still."""
+    part, log = (tmp_path / "sales" / name for name in LOGGED[kind])
+    for path in (part, log):
+        path.parent.mkdir(parents=True)
+    pd.DataFrame({"customer_id": ["1"], "event_time": ["2026-01-05"], "amount": [1.0]}).to_parquet(
+        part
+    )
+    log.write_text("{}")
+    with pytest.raises(Misuse, match=f"holds files of a {kind[:4]}.* table: .*current version"):
+        read(tmp_path, transactions=named)
+
+
+def test_a_folder_of_parts_may_lie_beside_a_table_with_a_log(tmp_path: Path) -> None:
+    (tmp_path / "_delta_log").mkdir()
+    (tmp_path / "sales").mkdir()
+    pd.DataFrame({"customer_id": ["1"], "event_time": ["2026-01-05"], "amount": [1.0]}).to_parquet(
+        tmp_path / "sales" / "a.parquet"
+    )
+    assert len(read(tmp_path, transactions="sales").rows) == 1
 
 
 @pytest.mark.parametrize("names", [("a", "b", "c"), ("b", "a", "c"), ("c", "b", "a")])
