@@ -147,6 +147,14 @@ def test_parquet_is_parquet_under_any_name(tmp_path: Path, suffix: str) -> None:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 9, r"is an Excel workbook \(.xls\)"),
         (b'{"customer_id": 1}\n', "is JSON: export the table as CSV or Parquet"),
         (b'[{"customer_id": 1}]', "is JSON"),
+        (b'[\n  {\n    "customer_id": 1\n  }\n]\n', "is JSON"),
+        (b'\xef\xbb\xbf{ "orders": [ {"customer_id": 1} ] }', "is JSON"),
+        (b'[["customer_id", "amount"], [1, 2]]', "is JSON"),
+        (b"<html><body><table><tr><td>1</td></tr></table></body></html>", "is HTML or XML"),
+        ('<?xml version="1.0"?>\n<Workbook>'.encode("utf-16"), "is HTML or XML.*a spreadsheet"),
+        (b"\r\n <TABLE border=1><tr><td>1</td></tr></TABLE>", "is HTML or XML"),
+        (zipped("content.xml"), r"an OpenDocument spreadsheet \(.ods\): save the sheet"),
+        (zipped("Index/Document.iwa"), "a Numbers document: save the sheet"),
         (packed(zipped("a.csv")), "unpack it"),
         (packed(packed(b"a")), "gzip around something that is no CSV"),
         (packed((HEADER + LINE * 999).encode())[:50], "ended before the end-of-stream"),
@@ -161,6 +169,12 @@ def test_what_is_no_table_is_named_with_what_to_do(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
     refused(tmp_path, content, said)
+
+
+@pytest.mark.parametrize("name", ["<id>", "[id]", "{id}", "[ id ]", "<table_id>"])
+def test_a_header_may_stand_in_brackets(tmp_path: Path, name: str) -> None:
+    text = f"{name},event_time,amount\n1,2026-01-05,1\n"
+    assert len(read(tmp_path, text, columns={"customer_id": f'"{name}"'}).rows) == 1
 
 
 def test_a_database_file_is_named(tmp_path: Path) -> None:
@@ -320,6 +334,63 @@ def test_files_of_one_table_have_the_same_columns(tmp_path: Path) -> None:
         read(tmp_path, transactions="sales-*.csv")
 
 
+LOGGED = {
+    "Delta": ("part-0.parquet", "_delta_log/00000000000000000000.json"),
+    "Delta in days": (
+        "day=2026-01-05/hour=3/part-0.parquet",
+        "_delta_log/00000000000000000000.json",
+    ),
+    "Hudi": ("a.parquet", ".hoodie/hoodie.properties"),
+    "Iceberg": ("data/a.parquet", "metadata/v1.metadata.json"),
+}
+
+
+@pytest.mark.parametrize("kind", LOGGED)
+@pytest.mark.parametrize("named", ["sales", "sales/", "sales/**/*.parquet", ["sales/**/*.parquet"]])
+def test_files_of_a_table_with_a_log_are_refused(tmp_path: Path, kind: str, named: Any) -> None:
+    """Rows that were deleted or replaced, as after an erasure, are in its files still."""
+    part, log = (tmp_path / "sales" / name for name in LOGGED[kind])
+    for path in (part, log):
+        path.parent.mkdir(parents=True)
+    pd.DataFrame({"customer_id": ["1"], "event_time": ["2026-01-05"], "amount": [1.0]}).to_parquet(
+        part
+    )
+    log.write_text("{}")
+    with pytest.raises(Misuse, match=f"holds files of a {kind[:4]}.* table: .*current version"):
+        read(tmp_path, transactions=named)
+
+
+def test_a_folder_of_parts_may_lie_beside_a_table_with_a_log(tmp_path: Path) -> None:
+    (tmp_path / "_delta_log").mkdir()
+    (tmp_path / "sales").mkdir()
+    pd.DataFrame({"customer_id": ["1"], "event_time": ["2026-01-05"], "amount": [1.0]}).to_parquet(
+        tmp_path / "sales" / "a.parquet"
+    )
+    assert len(read(tmp_path, transactions="sales").rows) == 1
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("b", "a", "c"), ("c", "b", "a")])
+def test_a_part_without_any_value_in_a_column_takes_the_type_of_the_others(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    refunds: list[list[Any]] = [[None, None], [0.5, None], [None, None]]
+    for place, (name, values) in enumerate(zip(names, refunds, strict=True)):
+        frame = pd.DataFrame({"customer_id": [f"{place}1", f"{place}2"], "refund": values})
+        frame["refund"] = frame["refund"].astype(object)
+        frame.assign(event_time="2026-01-05", amount=2.0).to_parquet(tmp_path / f"{name}.parquet")
+    expression = {"amount_eur": "amount - coalesce(refund, 0)"}
+    done = read(tmp_path, transactions="*.parquet", columns=expression)
+    assert sorted(float(amount) for amount in done.column("amount_eur")) == [1.5, *[2.0] * 5]
+
+
+def test_parts_of_other_types_are_still_refused(tmp_path: Path) -> None:
+    for name, refund in (("a", None), ("b", 0.5), ("c", "0.5")):
+        frame = pd.DataFrame({"customer_id": ["1"], "refund": pd.Series([refund], dtype=object)})
+        frame.assign(event_time="2026-01-05", amount=2.0).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(Misuse, match=r"c\.parquet has other columns or types .*: refund\."):
+        read(tmp_path, transactions="*.parquet")
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     parts(tmp_path / "sales", "a")
     (tmp_path / "sales/more.csv").write_text(HEADER + LINE)
@@ -465,6 +536,27 @@ def test_an_expression_sees_numbers_or_text_as_it_needs(
     done = read(tmp_path, SHOP + row, **shop(amount_eur=expression, category="left(Code, 2)"))
     assert str(done.column("amount_eur")[0]) == eur
     assert done.column("category") == ["00"]
+
+
+@pytest.mark.parametrize("empty", ["", "NULL", "  "])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"columns": {"amount_eur": "amount - coalesce(refund, 0)"}},
+        {"columns": {"amount_eur": "CASE WHEN refund > 0 THEN amount - refund ELSE amount END"}},
+        {"where": "coalesce(refund, 0) = 0"},
+        {"where": "refund IS NULL OR coalesce(refund, 'none') <> 'all'"},
+        {"columns": {"category": "coalesce(refund, 'none')"}},
+    ],
+)
+def test_a_column_without_any_value_is_a_number_or_a_text_as_it_is_needed(
+    tmp_path: Path, empty: str, changes: dict[str, Any]
+) -> None:
+    text = (
+        f"customer_id,event_time,amount,refund\n1,2026-01-05,1.5,{empty}\n2,2026-01-05,2,{empty}\n"
+    )
+    done = read(tmp_path, text, **changes)
+    assert [str(amount) for amount in done.column("amount_eur")] == ["1.50", "2.00"]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,28 @@ def test_columns_are_found_in_an_expression(expression: str, expected: list[str]
     assert db.mentioned(["Quantity", "UnitPrice", "Customer ID", "day"], expression) == expected
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ('"Prix d\'achat" * "Nombre d\'articles"', ["Prix d'achat", "Nombre d'articles"]),
+        ("strptime(\"Date d'achat\", '%d/%m/%Y')", ["Date d'achat"]),
+        ("replace(\"Prix d'achat\", '€', '')", ["Prix d'achat"]),
+        ('"12"" pipes"', ['12" pipes']),
+        ('"date D\'ACHAT"', ["Date d'achat"]),
+        ("'it''s a Total' || \"Prix d'achat\"", ["Prix d'achat"]),
+        ('"Order Total"', ["Order Total"]),
+        ('Total -- not the "Order Total", it\'s net', ["Total"]),
+        ('Total /* "Order Total" */', ["Total"]),
+        ("Total/2 - 1", ["Total"]),
+    ],
+)
+def test_a_quoted_column_is_found_whatever_its_name_holds(
+    expression: str, expected: list[str]
+) -> None:
+    columns = ["Prix d'achat", "Nombre d'articles", "Date d'achat", '12" pipes', "Order Total"]
+    assert db.mentioned([*columns, "Total"], expression) == expected
+
+
 def test_the_database_asks_no_server_for_extensions() -> None:
     connection = db.connect()
     for name in ("autoinstall_known_extensions", "autoload_known_extensions"):

@@ -7,6 +7,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -100,6 +102,13 @@ def test_one_time_with_a_zone_among_many_without_is_enough(tmp_path: Path) -> No
         times(tmp_path, "t::TIMESTAMP", *many, "2026-07-05T09:00:00Z")
 
 
+def test_an_apostrophe_in_the_name_of_the_column_hides_no_zone(tmp_path: Path) -> None:
+    text = "c,Date d'achat,a\n1,2026-07-05T09:00:00Z,1\n"
+    expression = "strptime(\"Date d'achat\", '%Y-%m-%dT%H:%M:%SZ')"
+    with pytest.raises(Misuse, match="drops the zone of '2026-07-05T09:00:00Z'"):
+        read(tmp_path, text, timezone="Europe/Berlin", columns=columns(expression))
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["UTC", None])
 def test_the_times_of_parquet_are_instants_or_local(
@@ -110,6 +119,23 @@ def test_the_times_of_parquet_are_instants_or_local(
     pd.DataFrame({"c": ["1"], "t": series, "a": [1.0]}).to_parquet(tmp_path / "lines.csv")
     done = read(tmp_path, timezone="Europe/Berlin", columns=columns("t"))
     assert [time.astimezone(UTC) for time in done.column("event_time")] == [INSTANT]
+
+
+@pytest.mark.parametrize(
+    ("note", "hour"),
+    [
+        ("org.apache.spark.version", 9),
+        ("org.apache.spark.sql.parquet.row.metadata", 9),
+        ("writer.model.name", 7),  # Impala and others write the time of a clock
+    ],
+)
+def test_the_int96_of_spark_is_an_instant(tmp_path: Path, note: str, hour: int) -> None:
+    rows = pa.table({"c": ["1"], "a": [1.0], "t": pa.array([INSTANT.replace(tzinfo=None)])})
+    rows = rows.replace_schema_metadata({note: "3.5.1"})
+    pq.write_table(rows, tmp_path / "lines.csv", use_deprecated_int96_timestamps=True)
+    done = read(tmp_path, timezone="Europe/Berlin", columns=columns("t"))
+    (time,) = done.column("event_time")
+    assert time.astimezone(UTC) == INSTANT.replace(hour=hour)
 
 
 @pytest.mark.parametrize("expression", ["t", "epoch_ms(t)"])

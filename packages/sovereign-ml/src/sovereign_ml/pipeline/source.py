@@ -70,6 +70,7 @@ class InputFiles:
         place = self._resolve(entry)
         if place.is_dir():
             inside = [p for p in place.rglob("*") if _is_part(p.relative_to(place)) and p.is_file()]
+            _refuse_old_versions(entry, inside)
             other = [p for p in inside if not p.name.lower().endswith((".parquet", ".pq"))]
             if other:
                 raise Misuse(
@@ -90,6 +91,7 @@ class InputFiles:
         # As in a shell, `*.csv` leaves out hidden files, such as the `._sales.csv` of a Mac.
         if not Path(entry).name.startswith("."):
             fitting = [p for p in fitting if not p.name.startswith(".")]
+        _refuse_old_versions(entry, fitting)
         return [
             str(p.relative_to(self.root) if relative and p.is_relative_to(self.root) else p)
             for p in fitting
@@ -333,6 +335,29 @@ def _sha256(path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     return {"sha256": sha256_of(path)}
+
+
+def _refuse_old_versions(entry: str, files: Sequence[Path]) -> None:
+    """Raise Misuse if one of the Parquet ``files`` is a part of a table with a log."""
+    folders: set[Path] = set()
+    for file in files:
+        if file.name.lower().endswith((".parquet", ".pq")):
+            # Partitions such as day=2026-01-31 are folders inside of the table.
+            above = [p for p in file.parents if "=" not in p.name]
+            folders.add(above[0])
+    for folder in sorted(folders):
+        logs = {
+            "Delta": folder.glob("_delta_log"),
+            "Hudi": folder.glob(".hoodie"),
+            "Iceberg": folder.parent.glob("metadata/*.metadata.json"),
+        }
+        for name, places in logs.items():
+            if any(places):
+                raise Misuse(
+                    f"{entry} holds files of a {name} table: they also have rows that were deleted "
+                    "or replaced, which its log alone tells apart. Write the current version to a "
+                    "folder of its own as Parquet, and name that."
+                )
 
 
 def _is_part(path: Path) -> bool:

@@ -23,6 +23,14 @@ __all__ = ["connect", "count", "literal", "write_parquet"]
 
 SPILLED = ".tmp"
 """Folder in the project for tables that do not fit into memory. DuckDB empties it at its end."""
+NO_TYPE = '"NULL"'
+"""The type of a column of Parquet in which pandas and Arrow saw no value."""
+TOKEN = re.compile(
+    r"""(?P<string>'(?:[^']|'')*(?:'|$))|(?P<identifier>"(?:[^"]|"")*(?:"|$))"""
+    r"""|(?P<comment>--[^\n]*|/\*.*?(?:\*/|$))|(?P<code>[^'"/-]+|.)""",
+    re.DOTALL,
+)
+"""A part of SQL. An apostrophe begins no string in a quoted name, such as "Date d'achat"."""
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -83,11 +91,32 @@ def _check_there(path: Path) -> None:
 
 def _load_parquet(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     # Folder names such as day=2026-01-31 stay text, like the values of a CSV file.
-    source = f"read_parquet({literal(str(path))}, hive_types_autocast = false)"
+    query = f"FROM read_parquet({literal(str(path))}, hive_types_autocast = false)"
     with refusing(f"Cannot read {path} as Parquet"):
-        shape = types_of(connection, f"SELECT * FROM {source}")  # noqa: S608
+        shape = types_of(connection, query)
+        if times := _spark_instants(connection, path, shape):
+            instants = ", ".join(f"timezone('UTC', {quoted(n)}) AS {quoted(n)}" for n in times)
+            query = f"SELECT * REPLACE ({instants}) {query}"
+            shape = types_of(connection, query)
         _prepare(connection, table, path, shape)
-        connection.execute(f"INSERT INTO {table} BY NAME FROM {source}")
+        connection.execute(f"INSERT INTO {table} BY NAME {query}")
+
+
+def _spark_instants(
+    connection: duckdb.DuckDBPyConnection, path: Path, shape: dict[str, str]
+) -> list[str]:
+    """Return the columns that Spark wrote as INT96, its default for a time.
+
+    DuckDB reads them as times without a zone, but Spark stores instants in UTC (SPARK-36182).
+    Impala stores local times in the same type, so files of other tools stay as they are.
+    """
+    file = literal(str(path))
+    noted = f"parquet_kv_metadata({file})"
+    if not count(connection, noted, "decode(key) LIKE 'org.apache.spark.%'"):
+        return []
+    query = f"SELECT DISTINCT name FROM parquet_schema({file}) WHERE type = 'INT96'"  # noqa: S608
+    names = {str(name) for (name,) in connection.execute(query).fetchall()}
+    return [name for name, kind in shape.items() if name in names and kind == "TIMESTAMP"]
 
 
 def _load_csv(
@@ -120,6 +149,12 @@ def _prepare(
         connection.execute(f"CREATE TABLE {table} ({columns})")
         return
     first = types_of(connection, f"SELECT * FROM {table}")  # noqa: S608
+    # A month without any refund has a column without a type, which takes that of the others.
+    for name in first.keys() & shape.keys():
+        if first[name] == NO_TYPE != shape[name]:
+            kind = first[name] = shape[name]
+            connection.execute(f"ALTER TABLE {table} ALTER {quoted(name)} TYPE {kind}")
+    shape = {n: first.get(n, kind) if kind == NO_TYPE else kind for n, kind in shape.items()}
     if first != shape:
         wrong = sorted({name for name, _ in first.items() ^ shape.items()})
         raise Misuse(
@@ -159,10 +194,23 @@ def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
 
 
 def mentioned(columns: Sequence[str], *expressions: str) -> list[str]:
-    """Return those of ``columns`` that SQL ``expressions`` name, outside of string literals."""
-    # A string may contain the name of a column.
-    code = " ".join(re.sub(r"'[^']*'", "''", expression) for expression in expressions)
-    return [c for c in columns if re.search(rf"(?<!\w){re.escape(c)}(?!\w)", code, re.IGNORECASE)]
+    """Return those of ``columns`` that SQL ``expressions`` name, outside of strings and comments."""
+    identifiers: set[str] = set()
+    bare: list[str] = []
+    for expression in expressions:
+        for match in TOKEN.finditer(expression):
+            if match["identifier"]:
+                identifiers.add(match["identifier"][1:-1].replace('""', '"').casefold())
+            # A string or a comment may contain the name of a column.
+            bare.append(match["code"] or " ")
+        bare.append(" ")
+    code = "".join(bare)
+    return [
+        c
+        for c in columns
+        if c.casefold() in identifiers
+        or re.search(rf"(?<!\w){re.escape(c)}(?!\w)", code, re.IGNORECASE)
+    ]
 
 
 def run_mapped(connection: duckdb.DuckDBPyConnection, query: str, section: str) -> None:

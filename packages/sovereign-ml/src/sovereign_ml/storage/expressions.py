@@ -128,17 +128,23 @@ class Expressions:
         )
 
     def _ways(self, text: Sequence[str], *, numbers_first: bool) -> Iterator[dict[str, str]]:
-        """Yield every choice of columns to read as numbers, first among purely numeric columns."""
-        for share in (1.0, 0.5):
-            numeric = self._numeric(text, share)
+        """Yield every choice of columns to read as numbers, first among purely numeric columns.
+
+        Columns without any value, such as the refunds of a month that has none, come last.
+        """
+        for share, empty in ((1.0, False), (0.5, False), (1.0, True), (0.5, True)):
+            numeric = self._numeric(text, share, empty=empty)
             choices = list(product((True, False), repeat=len(numeric)))
             choices.sort(key=sum, reverse=numbers_first)
             for choice in choices:
                 chosen = zip(numeric.items(), choice, strict=True)
                 yield {name: sql for (name, sql), as_number in chosen if as_number}
 
-    def _numeric(self, text: Sequence[str], share: float) -> dict[str, str]:
-        """Return the columns with at least this ``share`` of numbers, each with its SQL."""
+    def _numeric(self, text: Sequence[str], share: float, *, empty: bool) -> dict[str, str]:
+        """Return the columns with at least this ``share`` of numbers, each with its SQL.
+
+        With ``empty`` the columns without any value are among them.
+        """
         numeric = {}
         for name in text:
             column = db.quoted(name)
@@ -154,6 +160,8 @@ class Expressions:
                 FROM {self.table} WHERE {column} IS NOT NULL"""  # noqa: S608
             ).fetchall()
             if not rows:
+                if empty:
+                    numeric[name] = value
                 continue
             if truths == rows:
                 numeric[name] = f"TRY_CAST({column} AS BOOLEAN)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -28,10 +29,24 @@ OTHER_FORMATS = {
     b"Obj\x01": ("an Avro file", AS_TABLE),
     b"SQLite format 3\x00": ("an SQLite database", AS_TABLE),
     b"%PDF": ("a PDF", AS_TABLE),
-    b'{"': ("JSON", AS_TABLE),
-    b"[{": ("JSON", AS_TABLE),
 }
 """First bytes of formats that are refused, each with its name and the advice."""
+AS_SHEET = "save the sheet as 'CSV UTF-8'"
+OTHER_TEXTS = {
+    rb'[\[{]\s*(["{\[\]}])': ("JSON", AS_TABLE),
+    # Shops and SAP write such a file under a name that ends in .xls.
+    rb"(?i)<(\?xml|!doctype|html|head|body|meta|table|workbook)[\s>]": (
+        "HTML or XML",
+        f"open it in a spreadsheet program and {AS_SHEET}, or {AS_TABLE}",
+    ),
+}
+"""The same for formats of text, each with the pattern of its first letters."""
+IN_ZIP = {
+    "[Content_Types].xml": ("an Excel workbook", f"{AS_SHEET} and name that file"),
+    "content.xml": ("an OpenDocument spreadsheet (.ods)", f"{AS_SHEET} and name that file"),
+    "Index/Document.iwa": ("a Numbers document", f"{AS_SHEET} and name that file"),
+}
+"""Spreadsheets that are zip archives, each with one of its entries."""
 
 
 def format_of(path: Path) -> FileFormat:
@@ -68,6 +83,11 @@ def _format(path: Path, head: bytes) -> FileFormat:
     for mark, (kind, advice) in OTHER_FORMATS.items():
         if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(mark):
             raise Misuse(f"{path} is {kind}: {advice}.")
+    # Without the NUL bytes of UTF-16 and the marks of byte orders.
+    text = head.replace(b"\x00", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \r\n\t")
+    for pattern, (kind, advice) in OTHER_TEXTS.items():
+        if re.match(pattern, text):
+            raise Misuse(f"{path} is {kind}: {advice}.")
     return "text"
 
 
@@ -76,7 +96,7 @@ def _zipped(path: Path) -> tuple[str, str]:
         names = zipfile.ZipFile(path).namelist()
     except (zipfile.BadZipFile, OSError):
         names = []
-    # A workbook of Excel (.xlsx) is a zip archive with this entry.
-    if "[Content_Types].xml" in names:
-        return "an Excel workbook", "save the sheet as 'CSV UTF-8' and name that file"
+    for entry, kind_and_advice in IN_ZIP.items():
+        if entry in names:
+            return kind_and_advice
     return "a zip archive", "unpack it and name the file inside"
