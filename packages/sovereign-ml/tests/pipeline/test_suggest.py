@@ -432,6 +432,11 @@ MONTH = "strptime(order_date, '%m/%d/%Y')"
         (("1706778000000", "1707901200000"), "to_timestamp(order_date / 1000)"),
         (("45323", "45336"), "TIMESTAMP '1899-12-30' + to_days(CAST(order_date AS INTEGER))"),
         (("2024-02-01T10:00:00Z", "2024-02-14T10:00:00Z"), "order_date"),
+        (("01.02.2024 à 10:05", "14.02.2024 à 9:05"), "strptime(order_date, '%d.%m.%Y à %H:%M')"),
+        (
+            ("01.02.2024 10:05 Uhr", "2.3.2024 9:05 Uhr"),
+            "strptime(order_date, '%d.%m.%Y %H:%M Uhr')",
+        ),
     ],
 )
 def test_the_values_decide_how_a_date_reads(
@@ -465,6 +470,15 @@ def test_a_date_of_two_readings_is_a_question(
     assert "event_time" not in tomllib.loads(found.toml())["data"]["columns"]
     answer = asked["event_time"][1]
     assert look(tmp_path, shop(*dates), event_time=answer)[0]["event_time"] == answer
+
+
+@pytest.mark.parametrize("halves", [("πμ", "μμ"), ("odp.", "dop."), ("a. m.", "p. m.")])
+def test_halves_of_the_day_in_another_language_are_never_left_out(
+    tmp_path: Path, halves: tuple[str, str]
+) -> None:
+    """3:04 in the afternoon would be the middle of the night."""
+    dates = [f"{day}/2/2024 3:04:05 {half}" for day, half in zip((13, 14), halves, strict=True)]
+    assert "event_time" not in look(tmp_path, shop(*dates))[0]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,23 @@ def test_an_expression_that_loses_the_instant_is_refused_with_what_keeps_it(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["BST", "IST"])
+@pytest.mark.parametrize("expression", ["t", "trim(t)", "strptime(t, '%Y-%m-%d %H:%M:%S %Z')"])
+def test_an_abbreviation_of_two_zones_is_refused_with_its_offset(
+    tmp_path: Path, expression: str, name: str
+) -> None:
+    """DuckDB knows BST as the time of Bangladesh, five hours before that of London."""
+    written = ["2026-01-05 09:00:00 GMT", f"2026-07-05 10:00:00 {name}"]
+    with pytest.raises(Misuse, match=f"{name} in .* is the name of several zones"):
+        times(tmp_path, expression, *written)
+    assert times(tmp_path, f"replace(t, ' {name}', '+01:00')", *written)[1] == INSTANT
+
+
+@pytest.mark.parametrize("name", ["GMT", "UTC", "WET"])
+def test_other_abbreviations_are_read(tmp_path: Path, name: str) -> None:
+    assert times(tmp_path, "t", f"2026-01-05 09:00:00 {name}")[0].hour == 9
+
+
 def test_one_time_with_a_zone_among_many_without_is_enough(tmp_path: Path) -> None:
     many = ["2026-07-05 11:00:00"] * 9
     with pytest.raises(Misuse, match="drops the zone of '2026-07-05T09:00:00Z'"):

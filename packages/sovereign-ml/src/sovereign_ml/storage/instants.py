@@ -20,6 +20,8 @@ EPOCHS = (
     (3e17, 5e18, " / 1000000000"),
 )
 """Seconds, milli-, micro- and nanoseconds since 1970 for 1979 to 2128, each with its divisor."""
+TWO_ZONES = {"BST": "+01:00", "IST": "+01:00"}
+"""Summer time of London and Dublin, which DuckDB reads as the time of Dhaka and of India."""
 FROM_EPOCH = ("epoch", "make_timestamp", "interval")
 
 
@@ -34,6 +36,7 @@ def check(expressions: Expressions, source: str) -> None:
             f"{_start(expressions)} gives numbers, for example {sample}: "
             f"{_advice(expressions, sample)}"
         )
+    _check_names(expressions, source, kind)
     if kind in WITH_ZONE:
         return
     for name in named:
@@ -52,6 +55,30 @@ def epoch_hint(sample: object, column: str) -> str:
         if low <= size <= high:
             return f"to_timestamp({column}{divided})"
     return ""
+
+
+def _check_names(expressions: Expressions, source: str, kind: str) -> None:
+    """Refuse an abbreviation of a zone that DuckDB reads as one on another continent."""
+    expression = expressions.mapping[KEY]
+    if kind == "VARCHAR":
+        values = [expressions.value(KEY)]
+    elif "%Z" in expression:
+        named = db.mentioned(list(expressions.columns), expression)
+        values = [f"CAST({db.quoted(name)} AS VARCHAR)" for name in named]
+    else:
+        return
+    for value in values:
+        for name, offset in TWO_ZONES.items():
+            # Where the expression itself names the zone, it replaces it.
+            if f"{name}'" in expression:
+                continue
+            sample = _one(expressions, source, value, f"regexp_matches({value}, '[0-9] *{name}$')")
+            if sample is not None:
+                raise Misuse(
+                    f"{_start(expressions)}: {name} in {sample!r} is the name of several zones. "
+                    f"Write the offset, such as event_time = \"replace(col, ' {name}', '{offset}')\" "
+                    "for the summer time of London or Dublin."
+                )
 
 
 def _check_zone(

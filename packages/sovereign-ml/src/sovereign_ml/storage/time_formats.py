@@ -10,7 +10,9 @@ __all__ = ["formats_of"]
 WEEKDAY = re.compile(r"(?i)(mon|tue|wed|thu|fri|sat|sun)|(mon|tues|wednes|thurs|fri|satur|sun)day")
 
 
-TOKEN = re.compile(r"\d+|[A-Za-z]+|[^\dA-Za-z]+")
+TOKEN = re.compile(r"\d+|[^\W\d_]+|(?:[\W_])+")
+OF_A_CLOCK = ("T", "UHR", "H")
+"""Words beside the digits of a time of day that tell nothing."""
 
 
 def formats_of(sample: str) -> list[str]:
@@ -66,7 +68,8 @@ def _clock(tokens: list[str], places: Sequence[int]) -> dict[int, str] | None:
             named = {k: "%I" if v == "%H" else v for k, v in named.items()} | {i: "%p"}
         elif token.upper() in ("UTC", "GMT", "CET", "CEST", "Z"):
             named[i] = "%Z"
-        elif token not in ("T",):
+        # A word after the hour may be the half of the day, as in 3:04 μμ (PM in Greek).
+        elif named and token.upper() not in OF_A_CLOCK:
             return None
     return named
 
