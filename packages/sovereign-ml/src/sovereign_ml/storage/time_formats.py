@@ -8,9 +8,7 @@ from collections.abc import Sequence
 __all__ = ["formats_of"]
 
 WEEKDAY = re.compile(r"(?i)(mon|tue|wed|thu|fri|sat|sun)|(mon|tues|wednes|thurs|fri|satur|sun)day")
-
-
-TOKEN = re.compile(r"\d+|[^\W\d_]+|(?:[\W_])+")
+TOKEN = re.compile(r"\d+|[^\W\d_]+|[\W_]+")
 OF_A_CLOCK = ("T", "UHR", "H")
 """Words beside the digits of a time of day that tell nothing."""
 
