@@ -237,33 +237,35 @@ def _minimum(
     Weights that are ``bounded`` are at least 0.
     """
 
-    def loss(weights: Floats) -> float:
-        log_odds = design.log_odds(weights)
+    def loss(weights: Floats, log_odds: Floats) -> float:
         likelihood = np.logaddexp(0, log_odds).sum() - log_odds @ labels
         return float(likelihood + weights @ penalty @ weights / 2)
 
-    weights, now, change = start, loss(start), np.inf
+    weights, log_odds, change = start, design.log_odds(start), np.inf
+    now = loss(weights, log_odds)
     for _ in range(_STEPS):
-        p = expit(design.log_odds(weights))
+        p = expit(log_odds)
         gradient = design.slope(p - labels) + penalty @ weights
         # An estimate does not become better close to the minimum, so the last one stays.
         if isinstance(design, _Small) or change > _COARSE:
             hessian = design.curvature(p * (1 - p)) + penalty
         step = _bounded_minimum(hessian, gradient - hessian @ weights, bounded) - weights
-        change = float(np.abs(design.log_odds(step)).max())
+        # Log-odds are linear in the weights: one product serves every length of the step.
+        along = design.log_odds(step)
+        change = float(np.abs(along).max())
         if change < _SMALLEST:
             break
         size = 1.0
         # Backtracking with the Armijo condition: a full Newton step may overshoot. Of a small one
         # the loss of many rows tells rounding alone.
         while (
-            change > _FINE
+            (later := loss(weights + size * step, log_odds + size * along))
+            > now + 1e-4 * size * (gradient @ step)
+            and change > _FINE
             and size > 1e-8
-            and loss(weights + size * step) > now + 1e-4 * size * (gradient @ step)
         ):
             size /= 2
-        weights = weights + size * step
-        now = loss(weights)
+        weights, log_odds, now = weights + size * step, log_odds + size * along, later
     return weights
 
 
