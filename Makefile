@@ -63,7 +63,7 @@ docs: build/docs-env/.installed ## the documentation as a site that needs no ser
 	@$(TOOLS)/bin/python docs/make_site.py build/docs-env/bin/zensical build/docs > build/docs.log || { cat build/docs.log; exit 1; }
 	@echo "Open build/docs/site/index.html"
 
-# What works on one core comes first and at once; the tests have two workers each, and follow one another.
+# What works on one core comes first and at once. The tests have a worker on each core, and follow one another.
 test: ## all tests; nothing can leave while they run
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint types wheel-check shipped build/docs-env/.installed
 	@$(MAKE) --no-print-directory test-library
@@ -73,7 +73,7 @@ test-library: environment shipped ## the tests of the library, on the project of
 	@$(BIN)/python tests/sealed.py $(LIBRARY) $(PYTEST_ARGS)
 
 test-template: environment shipped build/docs-env/.installed ## the tests of rendering, updating and whole projects
-	@$(BIN)/python -m pytest tests -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests -n logical --maxprocesses=4 --dist loadfile $(PYTEST_ARGS)
 
 lint: environment ## format, lint, import rules, declared dependencies, without rendering
 	@$(BIN)/ruff format --check --quiet hooks tests packages benchmarks docs '$(PROJECT)'

@@ -26,6 +26,8 @@ ON_PURPOSE = {"no.such.invalid": "churn doctor says that it does not resolve"}
 FROM_AN_INDEX = "tests/deploy/test_deploy_image.py"
 """It builds the image as the platform does, from the package index: it cannot run sealed."""
 SHIPPED = os.environ.get("SHIPPED_ENVIRONMENTS", "")
+WORKERS = ("-n", "logical", "--maxprocesses", "4")
+"""Each starts processes of its own: more than four would need more than 16 GB."""
 
 
 class Runs(Protocol):
@@ -76,9 +78,9 @@ def library_tests(folder: Path, arguments: list[str]) -> int:
 
     They run in profile eu with the ``churn`` of the shipped environment (CHURN_SHIPPED).
     """
-    # Two workers on two cores: more threads would only wait for one another.
+    # A worker on each core, and one thread each: more threads would only wait for one another.
     env = {**os.environ, "CHURN_SHIPPED": f"{SHIPPED}/train/bin", "OMP_NUM_THREADS": "1"}
-    pytest = (sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
+    pytest = (sys.executable, "-m", "pytest", *WORKERS, "--dist", "loadfile", *arguments)
     image = [sys.executable, "-m", "pytest", FROM_AN_INDEX]
     image += [option for option in arguments if option == "--no-skips"]
     with TemporaryDirectory() as temporary:
