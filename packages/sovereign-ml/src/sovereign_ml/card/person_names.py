@@ -119,8 +119,8 @@ def _bare(part: str) -> str:
 def is_named_person(name: str) -> bool:
     """Return whether ``name`` reads as first and last name of a person.
 
-    A role, team or machine is no person, and a title is no first name. Initials alone are nobody's name: "A. L." is everybody
-    whose names begin so.
+    A role, team or machine is no person, and a title is no first name. Initials alone are nobody's
+    name: "A. L." is everybody whose names begin so.
     """
     visible = _untitled(name)
     if hidden_in(name) or NOT_A_PERSON.search(visible):

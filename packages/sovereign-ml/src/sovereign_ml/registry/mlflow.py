@@ -22,9 +22,9 @@ from sovereign_ml.errors import Misuse, Refused
 __all__ = ["log_pipeline", "training_run"]
 
 SEAL = "bundle_sha256"
+"""Tag of a version: the SHA-256 of its ``bundle.json``, which lists the hash of every file."""
 PROMOTED = "promotion_chain"
 """Tag of a version that was promoted, see `aliases`."""
-"""Tag of a version: the SHA-256 of its ``bundle.json``, which lists the hash of every file."""
 
 
 def client(tracking: Tracking) -> Any:
