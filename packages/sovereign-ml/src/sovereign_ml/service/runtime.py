@@ -21,7 +21,7 @@ from sovereign_ml.decision_log import (
     Rejection,
     open_log,
 )
-from sovereign_ml.decision_log.random_pool import RandomPool
+from sovereign_ml.decision_log.entries import RandomPool
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.model import served
