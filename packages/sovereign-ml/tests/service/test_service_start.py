@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,17 @@ def test_rules_that_were_loosened_in_the_bundle_do_not_start_in_eu(tmp_path: Pat
     bundle = write_bundle(tmp_path, card=_card(), profile="eu", rules={"law_valid_days": 9999})
     with pytest.raises(SettingsError, match=r"P01.*law_valid_days.*P02"):
         admit_with(_eu(bundle), LIBRARY)
+
+
+def test_eu_does_not_start_where_every_key_has_expired(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    over, last = today - timedelta(days=30), today - timedelta(days=1)
+    given = {"CHURN_PROFILE": "eu", "CHURN_LOG": str(tmp_path / "decisions.db")}
+    with pytest.raises(SettingsError, match=f"every key has expired, the last one on {last},"):
+        read({**given, "CHURN_KEYS": f"{LINE}:{last}\n{LINE}:{over}"})
+    # A key works on its last day, and one that works is enough.
+    assert len(read({**given, "CHURN_KEYS": f"{LINE}:{over} {LINE}:{today}"}).keys) == 2
+    assert read({**given, "CHURN_KEYS": f"{LINE}:{over} {LINE}"}).keys[1].expires is None
 
 
 def test_local_starts_with_the_same_bundle_and_warns(
