@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tomllib
+from datetime import UTC, datetime, timedelta
 
 import nbformat
 import pytest
@@ -52,15 +53,16 @@ def test_a_refused_address_stops_with_its_place_and_in_every_format(project):
 
 def test_the_policy_of_config_toml_decides(project):
     (project / ".env").write_text("MLFLOW_TRACKING_URI=https://api.wandb.ai\n")
+    soon = f"{datetime.now(UTC) + timedelta(days=300):%Y-%m-%d}"
     waivers = "".join(
         f'[[audit.waivers]]\nhost = "wandb.ai"\npayload = "{payload}"\nowner = "CTO"\n'
-        'reason = "moving out in March"\nuntil = 2099-01-01\n'
+        f'reason = "moving out in March"\nuntil = {soon}\n'
         for payload in ("model", "metadata")
     )
     config = project / "config.toml"
     config.write_text(config.read_text() + waivers)
     assert call("audit").exit_code == 0
-    config.write_text(config.read_text().replace("2099", "2025"))
+    config.write_text(config.read_text().replace(soon, "2025-01-01"))
     assert isinstance(call("audit").exception, Refused)
 
 

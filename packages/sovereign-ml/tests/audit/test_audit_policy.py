@@ -192,6 +192,8 @@ WAIVER = "# audit-waiver: owner=CTO, reason=contract ends in March, until="
     [
         (f"{WAIVER}2026-11-24", Severity.NOTICE, "Waived on this line by CTO until 2026-11-24"),
         (f"{WAIVER}2026-11-23", Severity.ERROR, "of CTO on this line ended on 2026-11-23"),
+        (f"{WAIVER}2027-11-25", Severity.NOTICE, "Waived on this line by CTO until 2027-11-25"),
+        (f"{WAIVER}2027-11-26", Severity.ERROR, "may run until 2027-11-25 at most: one year"),
         (f"{WAIVER}soon", Severity.ERROR, "wrong or missing: until"),
         (
             "# audit-waiver: reason=contract ends, until=2027-01-01",
@@ -238,6 +240,13 @@ def test_a_waiver_holds_until_its_date_and_for_its_payload_only(tmp_path):
     (found,) = report(tmp_path, text, waiver(date(2026, 11, 23))).findings
     assert found.severity is Severity.ERROR
     assert "The waiver of CTO ended on 2026-11-23" in found.message
+    (found,) = report(tmp_path, text, waiver(date(2099, 1, 1))).findings
+    assert found.severity is Severity.ERROR
+    assert "The waiver of CTO runs until 2099-01-01, and may run until 2027-11-25" in found.message
+    # Beside it the one of today holds.
+    both = AuditPolicy(waivers=(*waiver(date(2099, 1, 1)).waivers, *waiver(TODAY).waivers))
+    (found,) = report(tmp_path, text, both).findings
+    assert "until 2026-11-24" in found.message
     (found,) = report(tmp_path, text, waiver(TODAY, "telemetry")).findings
     assert found.severity is Severity.ERROR
 

@@ -34,6 +34,8 @@ class MemoryRegistry:
     marked: dict[str, str] = field(default_factory=dict)
     alias: str | None = None
     down: bool = False
+    killed_after: int = 9
+    """Steps of a move that are made before the program is ended."""
 
     def add(self, version: str, of: Card, roc_auc: float = 0.74) -> None:
         """Register a version with its card."""
@@ -87,9 +89,21 @@ class MemoryRegistry:
 
     def move(self, move: AliasMove) -> None:
         self._answer()
-        self.moves.append(move)
+        for number, step in enumerate(
+            (lambda: self.moves.append(move), lambda: self.point(move), lambda: self.mark(move))
+        ):
+            if self.killed_after == number:
+                raise KeyboardInterrupt
+            step()
+
+    def point(self, move: AliasMove) -> None:
         self.alias = move.version
+
+    def mark(self, move: AliasMove) -> None:
         self.marked[move.version] = move.chain
+
+    def take_out(self, move: AliasMove) -> None:
+        assert self.moves.pop() == move
 
 
 def tried(
@@ -101,6 +115,7 @@ def tried(
     why: str = "quarterly retraining",
     later: int = 0,
     rule_digest: str = LIBRARY.rule_digest,
+    taken_back: int = 0,
 ) -> PromotionDecision:
     """Try to promote ``of`` as version 3, ``later`` days after today; the alias moves exactly when it is allowed."""
     if registry is None:
@@ -117,7 +132,7 @@ def tried(
         at=NOW + timedelta(days=later),
         rule_digest=rule_digest,
     )
-    assert len(registry.moves) - before == decision.allowed
+    assert len(registry.moves) - before == decision.allowed - taken_back
     return decision
 
 
@@ -440,3 +455,57 @@ def test_evidence_from_outside_the_card_refuses_whatever_the_card_says() -> None
     )
     assert decision.reasons == ("Git does not say who wrote this.",)
     assert registry.moves == []
+
+
+@pytest.mark.parametrize("before", [(), ("2",)])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_promotion_that_was_ended_half_way_is_made_by_the_next_call(
+    before: tuple[str, ...], steps: int
+) -> None:
+    good, registry = signed(card()), MemoryRegistry()
+    registry.add("3", good)
+    registry.promoted(*before)
+    registry.killed_after = steps
+    with pytest.raises(KeyboardInterrupt):
+        tried(good, registry, later=1)
+    registry.killed_after = 9
+    assert tried(good, registry, later=2, taken_back=steps == 1).reasons == ()
+    assert broken_history(registry) == []
+    assert [move.version for move in registry.moves][-1] == registry.alias == "3"
+    assert registry.marked["3"] == registry.moves[-1].chain
+    assert len(registry.moves) == len(before) + steps  # what was not made is not in the history
+
+
+def test_a_rollback_that_was_ended_half_way_is_made_by_the_next_call() -> None:
+    registry = MemoryRegistry()
+    registry.promoted("1", "2")
+    for at, steps in ((NOW, 1), (NOW + timedelta(hours=1), 9)):
+        registry.killed_after = steps
+        try:
+            decision = rollback(registry, by=BY, why="complaints", at=at)
+        except KeyboardInterrupt:
+            assert "was recorded and not made" in broken_history(registry)[0]
+    assert decision.allowed
+    assert (registry.alias, broken_history(registry)) == ("1", [])
+    assert [move.kind for move in registry.moves] == ["promote", "promote", "rollback"]
+
+
+def test_a_promotion_that_may_be_under_way_is_waited_for() -> None:
+    good, registry = signed(card()), MemoryRegistry()
+    registry.add("3", good)
+    registry.promoted("2")
+    registry.killed_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        tried(good, registry)
+    registry.killed_after = 9
+    assert "wait 10 minutes" in tried(good, registry).reasons[0]
+    assert len(registry.moves) == 2
+
+
+def test_an_alias_that_was_moved_back_by_hand_is_no_ended_promotion() -> None:
+    good, registry = signed(card()), MemoryRegistry()
+    registry.add("3", good)
+    registry.promoted("1", "2")
+    registry.alias = "1"
+    assert "moved by hand" in tried(good, registry, later=1).reasons[0]
+    assert len(registry.moves) == 2

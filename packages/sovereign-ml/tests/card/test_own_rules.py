@@ -48,6 +48,12 @@ class NewRegistry:
     def move(self, move: AliasMove) -> None:
         self.moves.append(move)
 
+    def mark(self, move: AliasMove) -> None:
+        """A move is always whole here."""
+
+    def take_out(self, move: AliasMove) -> None:
+        """A move is always whole here."""
+
 
 def declared(check: Callable[[Case], Any], id: str = "T01", **more: Any) -> Rule:
     check.__doc__ = "The team's policy is not kept."

@@ -56,9 +56,12 @@ def test_variables_of_a_deployment_that_failed_since_are_taken_back(desk):
     release(desk, variables={"MODEL_VERSION": "2"})
     desk.double.state.faults.build_fails = True
     with pytest.raises(DeployError):
-        release(desk, variables={"MODEL_VERSION": "9"})
+        release(desk, variables={"MODEL_VERSION": "9", "TYPO": "1"})
     back(desk)
-    assert desk.double.state.started_with[-1]["MODEL_VERSION"] == "2"
+    assert desk.double.state.started_with[-1] == {
+        "MODEL_VERSION": "2",
+        "SERVICE_KEYS": "s3cr3t-value",
+    }
 
 
 def test_an_image_without_a_tag_is_taken_for_no_recorded_one(desk):

@@ -9,7 +9,7 @@ import pytest
 from sota_double import KEY
 from sota_state import State
 from sovereign_ml.deploy import DeployError
-from sovereign_ml.deploy.releases import read_releases
+from sovereign_ml.deploy.releases import TRIED, read_releases
 from sovereign_ml.deploy.run import deploy, dry_run
 from sovereign_ml.deploy.send import redact
 from sovereign_ml.deploy.sota_api import SotaApi
@@ -81,6 +81,39 @@ def test_a_variable_no_longer_listed_is_removed(desk):
     go(desk, variables={"MODEL_VERSION": "3", "OLD": "1"})
     go(desk)
     assert desk.double.state.variables == {"MODEL_VERSION": "3", "SERVICE_KEYS": "s3cr3t-value"}
+
+
+@pytest.mark.parametrize("released_before", [False, True])
+def test_variables_of_a_deployment_that_failed_are_removed_by_the_next(desk, released_before):
+    if released_before:
+        go(desk)
+    desk.double.state.faults.build_fails = True
+    for name in ("TYPO", "SECOND_TYPO"):
+        with pytest.raises(DeployError):
+            go(desk, variables={"MODEL_VERSION": "3", name: "1"}, secrets={"OLD_KEY": "s3cr3t"})
+    desk.double.state.faults.build_fails = False
+    go(desk)
+    assert desk.double.state.variables == {"MODEL_VERSION": "3", "SERVICE_KEYS": "s3cr3t-value"}
+    assert [path.name for path in desk.releases.parent.iterdir()] == ["releases.json"]
+
+
+def test_a_deployment_that_was_ended_while_it_wrote_variables_is_remembered(desk, monkeypatch):
+    write = SotaApi.set_variable
+
+    def ended(self, project, key, value):
+        write(self, project, key, value)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SotaApi, "set_variable", ended)
+    with pytest.raises(KeyboardInterrupt):
+        go(desk, variables={"A_TYPO": "hunter2"})
+    assert "hunter2" not in (desk.releases.parent / TRIED).read_text()
+    monkeypatch.setattr(SotaApi, "set_variable", write)
+    shipment = desk.shipment(variables={"MODEL_VERSION": "3"})
+    plan = dry_run(shipment, link=desk.link, releases=desk.releases)
+    assert any("DELETE" in line and "A_TYPO" in line for line in plan)
+    go(desk)
+    assert "A_TYPO" not in desk.double.state.variables
 
 
 def test_the_archive_holds_what_was_checked(desk):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def problems(*waivers: dict[str, Any], findings: set[tuple[str, str]]) -> list[s
         ({}, []),
         ({"until": TODAY}, []),
         ({"until": date(2026, 11, 20)}, ["L52"]),
+        ({"until": TODAY + timedelta(days=367)}, ["L52"]),
         ({"until": None}, ["L51"]),
         ({"reason": ""}, ["L51"]),
         ({"reason": "because"}, ["L51"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from sovereign_ml.card.alias_history import (
     RegistryError,
     broken_history,
     chained,
+    settle,
 )
 from sovereign_ml.config.connections import Tracking
 from sovereign_ml.config.settings import ENVIRONMENT
@@ -192,6 +194,23 @@ def test_what_was_done_by_hand_in_a_real_registry_is_told(
     except RegistryError as error:
         lines = [str(error)]
     assert lines, by_hand
+
+
+def test_a_move_that_was_ended_half_way_is_taken_back_or_completed(
+    promoted: tuple[Any, Any, str],
+) -> None:
+    registry, client, _ = promoted
+    mark = registry.marks()["2"]
+    client.delete_model_version_tag(NAME, "2", mlflow.PROMOTED)
+    assert settle(registry, NOW) == ""
+    assert (registry.marks()["2"], len(registry.history())) == (mark, 2)
+    client.delete_model_version_tag(NAME, "2", mlflow.PROMOTED)
+    client.set_registered_model_alias(NAME, "production", "1")
+    assert "was recorded and not made" in broken_history(registry)[0]
+    assert "wait 10 minutes" in settle(registry, NOW + timedelta(minutes=9))
+    assert settle(registry, NOW + timedelta(minutes=11)) == ""
+    assert [move.version for move in registry.history()] == ["1"]
+    assert broken_history(registry) == []
 
 
 def version_of(run: str, folder: Path, basis: str, metrics: dict[str, float]) -> ModelVersion:

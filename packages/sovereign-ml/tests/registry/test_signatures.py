@@ -507,6 +507,168 @@ def test_where_git_is_silent_nothing_counts_as_approved(root: Path, keys: Path) 
     assert "Nobody has approved as business_owner." in left(root)
 
 
+def _no_git(root: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("PATH", str(root))
+
+
+def _broken_repository(root: Path, patch: pytest.MonkeyPatch) -> None:
+    (root / ".git/HEAD").write_text("broken")
+
+
+def _cut_history(root: Path, patch: pytest.MonkeyPatch) -> None:
+    (root / ".git/shallow").write_text(git(root, "rev-parse", "HEAD") + "\n")
+
+
+@pytest.mark.parametrize("silence", [_no_git, _broken_repository, _cut_history])
+def test_where_git_is_silent_keys_that_are_gone_are_not_taken_for_never_there(
+    root: Path, monkeypatch: pytest.MonkeyPatch, silence: Callable[..., None]
+) -> None:
+    (root / SIGNERS).unlink()
+    record(root / APPROVALS, decide("Grace Hopper"))
+    silence(root, monkeypatch)
+    assert signatures.is_set_up(root)
+    assert signatures.decisions(root) == ()
+
+
+def test_before_the_first_commit_and_outside_of_git_no_keys_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "governance").mkdir()
+    record(tmp_path / APPROVALS, decide("Grace Hopper"))
+    for _ in range(2):
+        assert not signatures.is_set_up(tmp_path)
+        assert [each.person for each in signatures.decisions(tmp_path)] == ["Grace Hopper"]
+        git(tmp_path, "init", "--quiet")
+
+
+def moved(root: Path, to: str = "churn") -> Path:
+    """Move the project into a folder of its repository, without a commit."""
+    (root / to).mkdir(parents=True)
+    names = git(root, "ls-tree", "--name-only", "HEAD").splitlines()
+    git(root, "mv", *names, f"{to}/")
+    return root / to
+
+
+def signed_commit(root: Path, keys: Path, who: str) -> None:
+    become(root, keys, who)
+    git(root, "add", "--all", ".")
+    git(root, "commit", "-q", "-S", "-m", "move")
+
+
+def test_a_project_that_was_moved_keeps_its_keys(root: Path, keys: Path) -> None:
+    become(root, keys, "grace")
+    here = moved(root)
+    commit(root)
+    assert signatures.is_set_up(here)
+    keys_added_by(here, keys, "grace", "-S")
+    (root / "team").mkdir()
+    git(root, "mv", "churn", "team/churn")
+    commit(root)
+    again = root / "team/churn"
+    become(again, keys, "mallory")
+    assert signatures.record_signed(again, decide("Mallory Black")).signed_by
+
+
+@pytest.mark.parametrize("who", ["grace", "mallory"])
+def test_a_move_that_adds_a_key_is_signed_by_somebody_allowed(
+    root: Path, keys: Path, who: str
+) -> None:
+    here = moved(root)
+    with (here / SIGNERS).open("a") as file:
+        file.write(line(keys, "mallory"))
+    signed_commit(root, keys, who)
+    if who == "grace":
+        assert signatures.is_set_up(here)
+        return
+    with pytest.raises(CardError, match=r"was started by commit .* with other keys than \.\./gov"):
+        signatures.decisions(here)
+
+
+def _copied_then_removed(root: Path, keys: Path) -> Path:
+    shutil.copytree(root, root / "churn", ignore=shutil.ignore_patterns(".git"))
+    (root / "churn" / SIGNERS).write_text(line(keys, "mallory"))
+    signed_commit(root, keys, "mallory")
+    git(root, "rm", "-rq", "governance", "config.toml")
+    signed_commit(root, keys, "mallory")
+    return root / "churn"
+
+
+def _removed_then_made_anew(root: Path, keys: Path) -> Path:
+    here = moved(root)
+    git(root, "rm", "-rqf", "churn/governance")
+    signed_commit(root, keys, "mallory")
+    (here / SIGNERS).parent.mkdir()
+    (here / SIGNERS).write_text(line(keys, "mallory"))
+    signed_commit(root, keys, "mallory")
+    return here
+
+
+def _renamed_before(root: Path, keys: Path) -> Path:
+    """The old folder gets another name, and after the copy the new one its own again."""
+    configuration = root / "config.toml"
+    own = configuration.read_text()
+    configuration.write_text(own.replace('"acme-churn"', '"acme-other"'))
+    assert configuration.read_text() != own
+    signed_commit(root, keys, "mallory")
+    here = _copied_then_removed(root, keys)
+    (here / "config.toml").write_text(own)
+    signed_commit(root, keys, "mallory")
+    return here
+
+
+def _list_moved_alone(root: Path, keys: Path) -> Path:
+    """The list goes to a folder that names no project, so that the old place has none."""
+    (root / "x").mkdir()
+    git(root, "mv", "governance", "x/governance")
+    signed_commit(root, keys, "mallory")
+    here = moved(root)
+    (here / SIGNERS).parent.mkdir()
+    (here / SIGNERS).write_text(line(keys, "mallory"))
+    signed_commit(root, keys, "mallory")
+    return here
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [_copied_then_removed, _removed_then_made_anew, _renamed_before, _list_moved_alone],
+)
+def test_a_project_in_another_folder_lets_no_key_in(
+    root: Path, keys: Path, cheat: Callable[[Path, Path], Path]
+) -> None:
+    here = cheat(root, keys)
+    with pytest.raises(CardError, match=r"with other keys|without an allowed signature"):
+        signatures.decisions(here)
+
+
+def test_a_folder_without_keys_of_a_project_that_had_them_is_refused(
+    root: Path, keys: Path
+) -> None:
+    here = moved(root)
+    git(root, "rm", "-rqf", "churn/governance")
+    signed_commit(root, keys, "mallory")
+    with pytest.raises(CardError, match="listed keys in"):
+        signatures.decisions(here)
+
+
+def test_another_project_of_the_same_repository_has_its_own_keys(root: Path, keys: Path) -> None:
+    here = root / "returns"
+    shutil.copytree(root, here, ignore=shutil.ignore_patterns(".git"))
+    (here / "config.toml").write_text(
+        (here / "config.toml").read_text().replace('"acme-churn"', '"acme-returns"')
+    )
+    (here / SIGNERS).write_text(line(keys, "mallory"))
+    signed_commit(root, keys, "mallory")
+    assert signatures.is_set_up(root)
+    assert signatures.record_signed(here, decide("Mallory Black")).signed_by
+
+
+def test_a_rejection_stands_though_the_project_was_moved(root: Path, keys: Path) -> None:
+    become(root, keys, "grace")
+    signatures.record_signed(root, decide("Grace Hopper", "legal", decision="reject"))
+    (root / APPROVALS).write_text(json.dumps([]))
+    here = moved(root)
+    commit(root)
+    assert any("Grace Hopper rejected it as legal" in problem for problem in left(here))
+
+
 def test_a_gpg_key_that_the_project_lists_signs_too(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,14 +3,16 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bundles
-from service_desk import CUSTOMER, FEATURES, LOYAL, OTHER, Desk
+from service_desk import CUSTOMER, FEATURES, LOYAL, OTHER, Desk, open_desk
 from sovereign_ml.decision_log import Draft, note_rectification, verify
 from sovereign_ml.service.api.scoring import reasons
+from sovereign_ml.service.routes import BATCH_BYTES
 
 
 def test_a_score_is_the_scorecards_with_reasons_in_words_and_versions(open_service: Desk) -> None:
@@ -48,6 +50,43 @@ def test_a_batch_answers_in_order_and_logs_every_customer(open_service: Desk) ->
     assert {one["outcome"] for one in decisions[::2]} == {"offer"}
     assert {one["outcome"] for one in decisions[1::2]} == {"no_offer"}
     assert verify(open_service.log()).entries == 1001
+
+
+def _wide(monkeypatch: pytest.MonkeyPatch, inputs: int) -> dict[str, float | str]:
+    """Give the bundle's model ``inputs`` more inputs, and return the features of a customer."""
+    model, contract = bundles.model(), bundles.contract()
+    names = [f"revenue_of_product_group_{number}_eur" for number in range(inputs)]
+    curve, spec = model.numeric[0], contract.features[0]
+    more = [curve.model_copy(update={"name": name}) for name in names]
+    specs = [spec.model_copy(update={"name": name, "maximum": None}) for name in names]
+    wide = model.model_copy(update={"numeric": (*model.numeric, *more)})
+    told = contract.model_copy(update={"features": (*contract.features, *specs)})
+    monkeypatch.setattr(bundles, "model", lambda: wide)
+    monkeypatch.setattr(bundles, "contract", lambda: told)
+    return FEATURES | {name: 12345.678901234567 / (number + 3) for number, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_model_with_many_inputs_takes_a_full_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None
+) -> None:
+    features = _wide(monkeypatch, 80)
+    customers = [{"customer_id": f"{i:064x}", "features": features} for i in range(1000)]
+    body = json.dumps({"customers": customers}, indent=indent)
+    assert len(body) > BATCH_BYTES
+    with open_desk(tmp_path) as desk:
+        headers = {"content-type": "application/json"}
+        answer = desk.call("POST", "/v1/score/batch", "score", content=body, headers=headers)
+    assert (answer.status_code, len(answer.json()["decisions"])) == (200, 1000)
+
+
+def test_a_model_with_hundreds_of_inputs_scores_one_customer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = _wide(monkeypatch, 400)
+    with open_desk(tmp_path) as desk:
+        assert desk.score(features=features).status_code == 200
+        assert desk.score(features=features | {"x" * 40_000: 1}).status_code == 413
 
 
 def test_a_batch_of_more_than_a_thousand_is_refused(open_service: Desk) -> None:

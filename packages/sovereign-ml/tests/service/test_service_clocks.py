@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service_desk import CUSTOMER, KEYS, Desk
-from sovereign_ml.decision_log import DecisionLog, Draft, random_pool, sqlite, verify
-from sovereign_ml.decision_log.entries import LEAP, dated
-from sovereign_ml.decision_log.random_pool import RandomPool
+from sovereign_ml.decision_log import DecisionLog, Draft, entries, sqlite, verify
+from sovereign_ml.decision_log.entries import LEAP, RandomPool, dated
 from sovereign_ml.decision_log.sqlite import SQLite
 from sovereign_ml.service.access.api_keys import read_keys
 from sovereign_ml.service.access.rate_limit import Limiter
@@ -88,7 +87,7 @@ def test_a_last_entry_with_an_odd_time_stops_nobody(odd: str) -> None:
 def test_an_id_is_an_id_whatever_the_clock_says(
     clock: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(random_pool.time, "time_ns", lambda: clock * 1_000_000)
+    monkeypatch.setattr(entries.time, "time_ns", lambda: clock * 1_000_000)
     pool = RandomPool()
     names = {pool.ordered() for _ in range(100)}
     assert len(names) == 100

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import uvicorn
 
-from servers import Postgres, postgres_or_skip
+from servers import Postgres, free_port, postgres_or_skip
 from service_desk import CUSTOMER, FEATURES, KEYS, Desk, write_bundle
 from shipped import Service, service
 from sovereign_ml.decision_log import Draft, LogUnavailableError, open_log, verify
@@ -303,23 +303,52 @@ def test_the_description_and_the_cards_page_are_made_once(
     assert open_service.call("GET", "/v1/card", "score", headers=html).content == page.content
 
 
+async def _hello(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers everything."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The options that the server is started with."""
-    options: dict[str, Any] = {}
-    monkeypatch.setattr(uvicorn, "run", lambda app, **given: options.update(given))
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a caller got who waited for "Listening on", and the server's settings."""
+    seen: dict[str, Any] = {}
+    started = uvicorn.Server.startup
+
+    async def startup(self: uvicorn.Server, sockets: Any = None) -> None:
+        seen.update(vars(self.config))
+        await started(self, sockets)
+
+    async def main_loop(self: uvicorn.Server) -> None:
+        url = seen["printed"]().split("Listening on ")[1].split()[0]
+        async with httpx.AsyncClient() as client:
+            seen["answer"] = (await client.get(url)).text
+
+    monkeypatch.setattr(uvicorn.Server, "startup", startup)
+    monkeypatch.setattr(uvicorn.Server, "main_loop", main_loop)
     monkeypatch.setattr(program.gc, "freeze", lambda: None)
-    return options
+    return seen
 
 
-def test_an_idle_connection_outlives_that_of_the_usual_proxies(run: dict[str, Any]) -> None:
-    program._run(ServiceSettings(), None)
-    assert run["timeout_keep_alive"] > 60
-
-
-def test_an_address_of_ipv6_is_printed_as_it_can_be_opened(
-    run: dict[str, Any], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_whoever_reads_that_the_service_listens_reaches_it_at_once(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
-    program._run(ServiceSettings(host="::1", port=43061), None)
-    assert run["host"] == "::1"
-    assert "http://[::1]:43061" in capsys.readouterr().err
+    answers["printed"] = lambda: capsys.readouterr().err
+    assert program._run(ServiceSettings(host=host, port=free_port()), _hello) == 0
+    assert answers["answer"] == "hello"
+    # Longer than the usual proxies keep a connection.
+    assert answers["timeout_keep_alive"] > 60
+
+
+def test_an_address_that_is_taken_is_one_line_and_no_promise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program.gc, "freeze", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert program._run(ServiceSettings(port=port), _hello) == 1
+    told = capsys.readouterr().err
+    assert "Listening on" not in told
+    assert f"Nothing listens on http://127.0.0.1:{port}: choose another" in told

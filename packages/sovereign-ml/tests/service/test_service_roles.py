@@ -37,6 +37,12 @@ def server() -> Iterator[Postgres]:
             connection.execute('CREATE ROLE "the ""service" LOGIN')
             connection.execute("CREATE ROLE service LOGIN")
             connection.execute("CREATE DATABASE log OWNER owner")
+            connection.execute("CREATE ROLE maker CREATEROLE")
+            # Rights that a role does not inherit, and takes by SET ROLE.
+            connection.execute("CREATE ROLE cleaner")
+            connection.execute("CREATE ROLE switcher")
+            connection.execute("ALTER ROLE service NOINHERIT")
+            connection.execute("GRANT switcher TO service")
         yield running
 
 
@@ -47,6 +53,8 @@ def address(server: Postgres) -> str:
     with closing(open_log(_as("owner", address))) as log:
         assert log.grant("service") == log.grant('the "service') == ""
         assert "owns the tables" in log.grant("deputy")
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute("GRANT DELETE ON decision_log TO cleaner")
         with pytest.raises(LogUnavailableError, match="no role nobody; make it with CREATE ROLE"):
             log.grant("nobody")
     return address
@@ -134,6 +142,16 @@ WAYS = {
     "GRANT pg_write_all_data TO service": "may empty the log",
     "GRANT pg_execute_server_program TO service": "may run programs",
     "GRANT pg_write_server_files TO service": "write files on the server",
+    "GRANT postgres TO service": "is a superuser or may become one",
+    "GRANT maker TO service": "may make roles",
+    "GRANT cleaner TO service": "may empty the log",
+    "GRANT SET ON PARAMETER session_replication_role TO service": "may set session_replication",
+    "GRANT SET ON PARAMETER session_replication_role TO PUBLIC": "may set session_replication",
+    "GRANT SET ON PARAMETER session_replication_role TO switcher": "may set session_replication",
+    "GRANT ALTER SYSTEM ON PARAMETER archive_command TO service": "settings of the whole server",
+    "ALTER ROLE service SET session_replication_role = replica": "has session_replication_role",
+    "ALTER DATABASE log SET session_replication_role = local": "has session_replication_role",
+    "ALTER ROLE service IN DATABASE log SET session_replication_role = replica": "no trigger",
     "GRANT owner TO service": "owns the tables",
     "ALTER ROLE service CREATEROLE": "may make roles",
     "ALTER TABLE open_reviews OWNER TO service": "owns the tables",
@@ -147,6 +165,7 @@ WAYS = {
 @pytest.mark.parametrize("sql", WAYS)
 def test_whatever_lets_the_role_rewrite_history_stops_the_start(address: str, sql: str) -> None:
     back = re.sub("^GRANT(.*) TO", r"REVOKE\1 FROM", sql).replace("CREATEROLE", "NOCREATEROLE")
+    back = re.sub(r"SET (session\w+) = .*", r"RESET \1", back)
     usual = "pg_database_owner" if "SCHEMA" in sql else "owner"
     back = back.replace("OWNER TO service", f"OWNER TO {usual}")
     assert back != sql

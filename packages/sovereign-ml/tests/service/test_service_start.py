@@ -1,6 +1,8 @@
+import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from service_desk import KEYS, write_bundle
 from shipped import environment
 from sovereign_ml.bundle import release_check
 from sovereign_ml.bundle.library_identity import LibraryIdentity
+from sovereign_ml.bundle.sealed import MANIFEST, read_manifest, seal_again
 from sovereign_ml.service.admission import admit_with
 from sovereign_ml.service.settings import ServiceSettings, SettingsError, read
 
@@ -83,6 +86,9 @@ NOT_AS_APPROVED = {
     "acts earlier": ({}, {"action_band": "medium"}, "action_band medium, the card approves high"),
     "acts alone": ({}, {"human_review": True}, "human_review True, the card approves False"),
     "significant": ({}, {"significant_effect": True}, "has significant_effect True"),
+    "old features": ({}, {"max_feature_age_days": 999}, "max_feature_age_days 999, the card"),
+    "another contact": ({}, {"reviewer_contact": "Care, care@rival.test"}, "reviewer_contact Care"),
+    "age unknown": ({"decision.max_feature_age_days": None}, {}, "30, the card approves None"),
     "other inputs": ({"data.features": []}, {}, "the card differ in inputs: avg_order_value"),
     "local card": ({"run.profile": "local"}, {}, "made in profile local, the bundle in profile eu"),
 }
@@ -98,10 +104,72 @@ def test_a_bundle_that_was_sealed_again_over_something_else_does_not_start_in_eu
         admit_with(_eu(bundle), LIBRARY)
 
 
+OUTCOMES: dict[str, Any] = {
+    "granted": {
+        "from_band": "low",
+        "changes_nothing": True,
+        "words": {"en": "Credit granted", "de": "Kredit gewährt"},
+    },
+    "refused": {
+        "from_band": "high",
+        "words": {"en": "Credit refused", "de": "Kredit verweigert"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changed"),
+    [
+        ("refused", {"words": {"en": "Credit granted", "de": "Kredit verweigert"}}),
+        ("refused", {"words": {"en": "Credit refused", "de": "Kredit gewährt"}}),
+        ("granted", {"changes_nothing": False}),
+    ],
+)
+def test_outcomes_with_other_words_than_approved_do_not_start_in_eu(
+    tmp_path: Path, outcome: str, changed: dict[str, Any]
+) -> None:
+    approved = [{"name": name, **each} for name, each in OUTCOMES.items()]
+    card = _card({"decision.outcomes": approved})
+    good = write_bundle(tmp_path / "good", card=card, profile="eu", outcomes=OUTCOMES)
+    assert admit_with(_eu(good), LIBRARY)
+    other = {**OUTCOMES, outcome: {**OUTCOMES[outcome], **changed}}
+    bundle = write_bundle(tmp_path / "other", card=card, profile="eu", outcomes=other)
+    with pytest.raises(SettingsError, match=r"policy.json has the outcomes"):
+        admit_with(_eu(bundle), LIBRARY)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"label": "days since birth"}, {"unit": "count"}, {"changeable": False}]
+)
+def test_a_contract_that_tells_people_something_else_does_not_start_in_eu(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    bundle = write_bundle(tmp_path, card=_card(), profile="eu")
+    path = bundle / "contract.json"
+    contract = json.loads(path.read_text())
+    feature = next(each for each in contract["features"] if each["name"] == "recency_days")
+    feature |= changed
+    path.write_text(json.dumps(contract))
+    seal_again(bundle, read_manifest(bundle / MANIFEST))
+    with pytest.raises(SettingsError, match=r"contract.json has .* of recency_days, the card"):
+        admit_with(_eu(bundle), LIBRARY)
+
+
 def test_rules_that_were_loosened_in_the_bundle_do_not_start_in_eu(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, card=_card(), profile="eu", rules={"law_valid_days": 9999})
     with pytest.raises(SettingsError, match=r"P01.*law_valid_days.*P02"):
         admit_with(_eu(bundle), LIBRARY)
+
+
+def test_eu_does_not_start_where_every_key_has_expired(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    over, last = today - timedelta(days=30), today - timedelta(days=1)
+    given = {"CHURN_PROFILE": "eu", "CHURN_LOG": str(tmp_path / "decisions.db")}
+    with pytest.raises(SettingsError, match=f"every key has expired, the last one on {last},"):
+        read({**given, "CHURN_KEYS": f"{LINE}:{last}\n{LINE}:{over}"})
+    # A key works on its last day, and one that works is enough.
+    assert len(read({**given, "CHURN_KEYS": f"{LINE}:{over} {LINE}:{today}"}).keys) == 2
+    assert read({**given, "CHURN_KEYS": f"{LINE}:{over} {LINE}"}).keys[1].expires is None
 
 
 def test_local_starts_with_the_same_bundle_and_warns(

@@ -295,6 +295,8 @@ NEGLECTED: list[tuple[Change, str]] = [
     (config(audit__allow__personal_data=["MOON"]), "gate: cannot be judged: 1 validation error"),
     (waiver(TODAY - timedelta(days=1)), "gate: config.toml: audit.waivers has h.example for met"),
     (waiver(TODAY), ""),
+    (waiver(TODAY + timedelta(days=366)), ""),
+    (waiver(TODAY + timedelta(days=367)), "gate: config.toml: audit.waivers has h.example for met"),
     (remove("governance/retention.json"), ""),
     (write("governance/retention.json", RUN), "retention: overdue and left: 7 of raw"),
     (write("governance/retention.json", "{}"), "retention: cannot be judged: 2 validation errors"),
@@ -321,7 +323,7 @@ def test_each_neglect_is_one_line_and_what_cannot_be_read_is_never_fine(
 
 @pytest.mark.parametrize(
     ("until", "accepted"),
-    [(TODAY, True), (TODAY + timedelta(365), True), (DAY, False), (TODAY + timedelta(366), False)],
+    [(TODAY, True), (TODAY + timedelta(366), True), (DAY, False), (TODAY + timedelta(367), False)],
 )
 @pytest.mark.parametrize(
     ("setting", "value"),

@@ -12,6 +12,7 @@ from sovereign_ml.audit._policy import (
     declaration_for,
     declarations,
     line_waiver,
+    void_because,
 )
 from sovereign_ml.audit._scan import audit, scan
 
@@ -33,4 +34,5 @@ __all__ = [
     "judge",
     "line_waiver",
     "scan",
+    "void_because",
 ]

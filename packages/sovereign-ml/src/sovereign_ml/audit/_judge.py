@@ -11,7 +11,13 @@ from enum import IntEnum
 from sovereign_ml.audit._mention import Mention
 from sovereign_ml.audit._normalise import shown
 from sovereign_ml.audit._payloads import Payload
-from sovereign_ml.audit._policy import AuditPolicy, Declaration, declaration_for, line_waiver
+from sovereign_ml.audit._policy import (
+    AuditPolicy,
+    Declaration,
+    declaration_for,
+    line_waiver,
+    void_because,
+)
 from sovereign_ml.jurisdictions import Classification, Jurisdiction, classify, classify_image
 
 
@@ -161,11 +167,8 @@ def _waived(row: Mention, severity: Severity, message: str, today: date) -> tupl
         return severity, message
     if isinstance(waiver, str):
         return severity, f"{message}. The waiver on this line does not count: {waiver}"
-    if waiver.until < today:
-        return (
-            severity,
-            f"{message}. The waiver of {waiver.owner} on this line ended on {waiver.until}",
-        )
+    if void := void_because(waiver.until, today):
+        return severity, f"{message}. The waiver of {waiver.owner} on this line {void}"
     return (
         Severity.NOTICE,
         f"{message}. Waived on this line by {waiver.owner} until {waiver.until}: {waiver.reason}",
@@ -197,14 +200,14 @@ def _refused(
     classification: Classification, payload: Payload, rules: _Rules
 ) -> tuple[Severity, str]:
     reason = f"{payload.value.replace('_', ' ')} may not go here: {_reason(classification)}"
-    waiver = rules.policy.waiver(classification.host, payload)
+    waiver = rules.policy.waiver(classification.host, payload, rules.today)
     if waiver is None:
         return (
             Severity.ERROR,
             f"{reason}. Use another endpoint, or add a waiver with owner, reason and end date",
         )
-    if waiver.until < rules.today:
-        return Severity.ERROR, f"{reason}. The waiver of {waiver.owner} ended on {waiver.until}"
+    if void := void_because(waiver.until, rules.today):
+        return Severity.ERROR, f"{reason}. The waiver of {waiver.owner} {void}"
     return (
         Severity.NOTICE,
         f"{reason}. Waived by {waiver.owner} until {waiver.until}: {waiver.reason}",

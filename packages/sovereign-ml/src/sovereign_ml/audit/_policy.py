@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
-from typing import Annotated, Any, Literal
+from datetime import date, timedelta
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,7 +35,31 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AddressWaiver(_Strict):
+LONGEST: Final = timedelta(days=366)
+"""Longest time for which somebody may waive a finding: a year, also with a leap day in it."""
+
+
+def void_because(until: date, today: date) -> str:
+    """Return why a waiver with this last day does not hold today, "" if it does."""
+    if until < today:
+        return f"ended on {until}"
+    if until > today + LONGEST:
+        return f"runs until {until}, and may run until {today + LONGEST} at most: one year"
+    return ""
+
+
+class LineWaiver(_Strict):
+    """Responsibility of a person, until a date, for the findings of one line.
+
+    The waiver stands in the comment of the line.
+    """
+
+    owner: Annotated[str, Field(min_length=2)]
+    reason: Reason
+    until: date
+
+
+class AddressWaiver(LineWaiver):
     """Responsibility of a person, until a date, for a host that the policy would refuse.
 
     ``host`` covers its subdomains.
@@ -43,9 +67,6 @@ class AddressWaiver(_Strict):
 
     host: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]
     payload: Payload
-    owner: Annotated[str, Field(min_length=2)]
-    reason: Reason
-    until: date
 
 
 class Declaration(_Strict):
@@ -101,13 +122,15 @@ class AuditPolicy(_Strict):
         # What stays on this machine is handed to nobody.
         return jurisdiction is J.LOCAL or jurisdiction in self.allow.get(payload, ())
 
-    def waiver(self, host: str, payload: Payload) -> AddressWaiver | None:
-        """Return the waiver for this host and payload, expired or not.
+    def waiver(self, host: str, payload: Payload, today: date) -> AddressWaiver | None:
+        """Return the waiver for this host and payload, whether it holds or not.
 
-        Of several it is the one that lasts longest.
+        Of several it is one that holds today, and of those the one that lasts longest.
         """
         fits = [row for row in self.waivers if row.payload == payload and covers(row.host, host)]
-        return max(fits, key=lambda row: row.until, default=None)
+        return max(
+            fits, key=lambda row: (not void_because(row.until, today), row.until), default=None
+        )
 
 
 def declarations(model_card: Mapping[str, Any]) -> list[Declaration]:
@@ -215,17 +238,6 @@ def declaration_for(host: str, declared: list[Declaration]) -> Declaration | Non
 # Bounded, because a line of a generated file may have a megabyte.
 _ON_LINE = re.compile(r"audit-waiver:\s*(.{0,400})")
 _PART = re.compile(r"(owner|reason|until)\s*=\s*(\"[^\"]*\"|[^,;]+)")
-
-
-class LineWaiver(_Strict):
-    """Responsibility of a person, until a date, for the findings of one line.
-
-    The waiver stands in the comment of the line.
-    """
-
-    owner: Annotated[str, Field(min_length=2)]
-    reason: Reason
-    until: date
 
 
 def line_waiver(line: str) -> LineWaiver | str | None:

@@ -258,10 +258,10 @@ def _is_waived(line: str) -> bool:
     # Few lines have a waiver, so its parser is imported only for them.
     if "audit-waiver" not in line:
         return False
-    from sovereign_ml.audit._policy import LineWaiver, line_waiver
+    from sovereign_ml.audit._policy import LineWaiver, line_waiver, void_because
 
-    waiver = line_waiver(line)
-    return isinstance(waiver, LineWaiver) and waiver.until >= datetime.now(UTC).date()
+    waiver, today = line_waiver(line), datetime.now(UTC).date()
+    return isinstance(waiver, LineWaiver) and not void_because(waiver.until, today)
 
 
 def scan_secrets(root: Path, exclude: Iterable[str] = ()) -> list[ScanHit]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from sovereign_ml.bundle.sealed import Bundle
     from sovereign_ml.card.schema import Card
+
+TOLD: Final = ("dtype", "unit", "label", "changeable")
+"""What people are told of an input, in the contract of a bundle and on its card."""
 
 
 def objections_to(bundle: Bundle, rule_digest: str) -> Iterator[str]:
@@ -98,12 +101,18 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
             f"policy.json has the bands {_in_words(bands)}, the card approves {_in_words(approved)}"
         )
     answers = card.answers
-    outcomes = [(name, each.from_band, each.adverse) for name, each in policy.outcomes.items()]
-    stated = [(each.name, each.from_band, each.adverse) for each in decision.outcomes]
+    outcomes = [{"name": name, **each.model_dump()} for name, each in policy.outcomes.items()]
+    stated = [each.model_dump() for each in decision.outcomes]
     if outcomes != stated:
         yield f"policy.json has the outcomes {outcomes}, the card approves {stated}"
     for name, used, approves in (
         ("action_band", policy.action_band, decision.action_band),
+        (
+            "max_feature_age_days",
+            policy.max_feature_age_days,
+            decision.max_feature_age_days,
+        ),
+        ("reviewer_contact", policy.reviewer_contact, card.facts.project.contact),
         (
             "significant_effect",
             policy.significant_effect,
@@ -113,9 +122,19 @@ def other_model(bundle: Bundle, card: Card) -> Iterator[str]:
     ):
         if used != approves:
             yield f"policy.json has {name} {used}, the card approves {approves}"
-    inputs = {feature.name for feature in card.facts.data.features}
-    if other := sorted(inputs ^ set(bundle.model.features)):
+    inputs = {feature.name: feature for feature in card.facts.data.features}
+    if other := sorted(inputs.keys() ^ set(bundle.model.features)):
         yield f"model.json and the card differ in inputs: {', '.join(other)}"
+    for spec in bundle.contract.features:
+        if spec.name not in inputs:
+            continue
+        for name in TOLD:
+            used, approves = getattr(spec, name), getattr(inputs[spec.name], name)
+            if used != approves:
+                yield (
+                    f"contract.json has {name} {used!r} of {spec.name}, the card approves "
+                    f"{approves!r}"
+                )
 
 
 def _in_words(bands: list[tuple[str, float]]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
 from sovereign_ml.card.schema.base import Group
@@ -19,6 +19,7 @@ __all__ = [
     "RegistryError",
     "broken_history",
     "chained",
+    "settle",
     "version_before",
 ]
 
@@ -74,10 +75,16 @@ class Registry(Protocol):
         """Return the link in the history of the last move to each version, by version."""
 
     def move(self, move: AliasMove) -> None:
-        """Point the alias to ``move.version``.
+        """Append the move to the history, point the alias to its version, and mark that one.
 
-        That version is marked, and the move is appended to the history.
+        In this order, because `settle` relies on it where a program was ended in between.
         """
+
+    def mark(self, move: AliasMove) -> None:
+        """Mark the version of ``move`` with its link."""
+
+    def take_out(self, move: AliasMove) -> None:
+        """Remove ``move`` from the end of the history."""
 
 
 def broken_history(registry: Registry) -> list[str]:
@@ -98,7 +105,12 @@ def broken_history(registry: Registry) -> list[str]:
     lines = []
     pile = _pile(history)
     last = pile[-1] if pile else None
-    if production != last:
+    if unfinished(registry):
+        lines.append(
+            f"A move of the alias {ALIAS} to version {last} was recorded and not made, because the "
+            "program was ended. Call `churn promote` again, which takes it back first."
+        )
+    elif production != last:
         lines.append(
             f"The alias {ALIAS} points to version {production or 'none'}, the history says "
             f"{last or 'none'}: it was moved by hand, or the history was cut. {BY_HAND}"
@@ -124,6 +136,45 @@ def broken_history(registry: Registry) -> list[str]:
     return lines
 
 
+def unfinished(registry: Registry) -> bool:
+    """Return whether the last move was recorded and not made.
+
+    The alias is where it was before, and the version has no mark of that move. An alias that was
+    moved back by hand leaves the mark.
+    """
+    history = registry.history()
+    if not history or registry.marks().get(history[-1].version) == history[-1].chain:
+        return False
+    before, after = _pile(history[:-1])[-1:], _pile(history)[-1:]
+    production = registry.production()
+    return before != after and ([] if production is None else [production]) == before
+
+
+def settle(registry: Registry, now: datetime) -> str:
+    """Take back or complete what a program left that was ended while it moved the alias.
+
+    A move that was recorded and not made is taken out of the history: whoever wanted it moves the
+    alias again, and every check is made again. A version that the alias reached gets its mark.
+    Return why it is too early, "" else. Raises RegistryError.
+    """
+    history = registry.history()
+    if unfinished(registry):
+        last = history[-1]
+        if now - last.at < UNDER_WAY:
+            minutes = UNDER_WAY.seconds // 60
+            return (
+                f"{last.by} is moving {ALIAS} to version {last.version}, or was interrupted: wait "
+                f"{minutes} minutes, and call this again."
+            )
+        registry.take_out(last)
+    elif history and history[-1].version == registry.production():
+        # Writing the same mark again does no harm.
+        registry.mark(history[-1])
+    return ""
+
+
+UNDER_WAY: Final = timedelta(minutes=10)
+"""A move may take this long, with every repeated call to a slow registry."""
 BY_HAND: Final = "Restore the registry from its backup, or undo by hand what was done by hand."
 
 

@@ -16,6 +16,7 @@ from sovereign_ml.card.alias_history import (
     RegistryError,
     broken_history,
     chained,
+    settle,
     version_before,
 )
 from sovereign_ml.card.derive import derive
@@ -81,6 +82,7 @@ def promote(
         card.computed_hash(),
     )
     try:
+        too_early = settle(registry, at)
         previous = registry.production()
         move = AliasMove(
             kind="promote",
@@ -96,7 +98,10 @@ def promote(
             *evidence,
             *other_rules(card, rule_digest),
             # After a change by hand no other comparison with the registry means anything.
-            *(broken_history(registry) or _against(registry, card, policy, findings, move)),
+            *(
+                ([too_early] if too_early else broken_history(registry))
+                or _against(registry, card, policy, findings, move)
+            ),
         )
         if not reasons:
             registry.move(_chained(registry, move, history))
@@ -148,12 +153,13 @@ def rollback(
     hashes of cards, each with the person who rejected it since: no way leads back to those.
     """
     try:
+        too_early = settle(registry, at)
         current, history = registry.production(), registry.history()
         before = version_before(history)
         # Retention deletes old versions: the alias would point to nothing.
         deleted = before is not None and registry.fingerprint(before) is None
         reasons = (
-            *broken_history(registry),
+            *([too_early] if too_early else broken_history(registry)),
             *([f"Version {before} was deleted from the registry."] if deleted else ()),
             *_rejected_since(registry, before, rejected or {}),
             *_who_and_why(by, why),

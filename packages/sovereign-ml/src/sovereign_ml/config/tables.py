@@ -181,6 +181,14 @@ class ScoreSettings(ConfigTable):
             raise ValueError(f"action_band must be one of {', '.join(self.bands)}")
         return self
 
+    def oldest_features(self, horizon_days: int) -> int:
+        """Return the age of features, in days, up to which people are scored.
+
+        A score predicts the ``horizon_days`` after the date of its features, so features may be
+        that old at most, unless an age is set.
+        """
+        return self.max_feature_age_days or horizon_days
+
     @property
     def action_threshold(self) -> float:
         """Return the lowest probability of the band in which customers are contacted."""

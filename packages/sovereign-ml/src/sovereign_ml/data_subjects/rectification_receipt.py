@@ -19,7 +19,7 @@ from sovereign_ml.decision_log import (
     note_rectification,
     rectification,
 )
-from sovereign_ml.decision_log.random_pool import RandomPool
+from sovereign_ml.decision_log.entries import RandomPool
 from sovereign_ml.decisions.decision_policy import decide
 from sovereign_ml.privacy.tombstones import write_durably
 

@@ -11,6 +11,7 @@ from sovereign_ml.decision_log.entries import (
     Bar,
     Draft,
     Entry,
+    RandomPool,
     Refusal,
     Rejection,
     digest_of,
@@ -18,7 +19,6 @@ from sovereign_ml.decision_log.entries import (
     seal_of,
 )
 from sovereign_ml.decision_log.evidence import Counts
-from sovereign_ml.decision_log.random_pool import RandomPool
 from sovereign_ml.decision_log.reading import Database, LogReader, fields_of, naming, outcome_of
 
 LATER = ("contest", "review", "rectification")

@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
 from sovereign_ml.decision_log.entries import LogUnavailableError
+from sovereign_ml.decision_log.role_rights import MAY, excess_rights
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
@@ -78,39 +79,6 @@ CREATE OR REPLACE TRIGGER decision_log_keeps_all BEFORE TRUNCATE ON decision_log
     FOR EACH STATEMENT EXECUTE FUNCTION decision_log_is_append_only();
 """
 MADE = re.findall(r"CREATE (?:TABLE|INDEX) IF NOT EXISTS (\w+)", SCHEMA)
-MAY = {
-    # Blanking is the one change that the trigger lets through.
-    "decision_log": "SELECT, INSERT, UPDATE (subject, salt, body)",
-    "objections": "SELECT, INSERT",
-    "restrictions": "SELECT, INSERT, DELETE",
-    "withdrawals": "SELECT, INSERT, DELETE",
-    "erased": "SELECT, INSERT",
-    "open_reviews": "SELECT, INSERT, DELETE",
-    "fact_counts": "SELECT, INSERT, UPDATE, DELETE",
-}
-"""Rights that a role needs to write the log, and no more, by table."""
-EXCESS = f"""WITH owners AS (
-    SELECT relowner AS id FROM pg_catalog.pg_class WHERE oid = ANY (
-        SELECT to_regclass(name) FROM unnest(ARRAY{list(MAY)}) AS name)
-    UNION SELECT proowner FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_trigger ON tgfoid = f.oid
-        WHERE tgrelid = to_regclass('decision_log')
-    UNION SELECT nspowner FROM pg_catalog.pg_namespace AS n JOIN pg_catalog.pg_class AS c
-        ON relnamespace = n.oid WHERE c.oid = to_regclass('decision_log')
-    UNION SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
-SELECT CASE WHEN rolsuper THEN 'is a superuser'
-    WHEN rolcreaterole THEN 'may make roles'
-    WHEN EXISTS (SELECT FROM owners WHERE pg_has_role(r.oid, id, 'MEMBER'))
-        THEN 'owns the tables of the log, their triggers, schema or database'
-    WHEN has_table_privilege(r.oid, to_regclass('decision_log'), 'TRUNCATE, DELETE, TRIGGER')
-        THEN 'may empty the log or change its triggers'
-    WHEN pg_has_role(r.oid, 'pg_execute_server_program', 'MEMBER')
-        OR pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER')
-        THEN 'may run programs or write files on the server'
-    ELSE '' END FROM pg_catalog.pg_roles AS r WHERE rolname = coalesce(?, current_user)"""  # noqa: S608
-"""Each way to change the parts that keep the log append-only.
-
-The owner of a schema or database may drop what others own in it.
-"""
 IS_THERE = f"""SELECT bool_and(to_regclass(name) IS NOT NULL) AND 2 = (SELECT count(*) FROM pg_catalog.pg_trigger
     WHERE tgrelid = to_regclass('decision_log') AND tgenabled <> 'D'
     AND tgname IN ('decision_log_keeps_rows', 'decision_log_keeps_all'))
@@ -179,7 +147,7 @@ class Postgres:
 
         The text continues "the role". It is empty for no excess.
         """
-        return "".join(row[0] for row in self.rows(EXCESS, (role,)))
+        return excess_rights(self.rows, role)
 
     def now(self) -> str:
         """Return the server's time at which it let this transaction in."""

@@ -15,13 +15,13 @@ from sovereign_ml.decision_log.entries import (
     LIFTS,
     Draft,
     Entry,
+    RandomPool,
     Rejection,
     dated,
     mark_of,
     now,
 )
 from sovereign_ml.decision_log.evidence import COUNTED, Counts, counted, facts_of
-from sovereign_ml.decision_log.random_pool import RandomPool
 from sovereign_ml.decision_log.reading import (
     CHUNK,
     FIELDS,

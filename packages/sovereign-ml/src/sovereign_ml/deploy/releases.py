@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -46,6 +46,9 @@ class VariableChange(NamedTuple):
 
 
 _RELEASES = TypeAdapter(tuple[Release, ...])
+_NAMES = TypeAdapter(tuple[str, ...])
+TRIED: Final = "tried_variables.json"
+"""File beside the releases, with names of variables only."""
 
 
 def read_releases(path: Path) -> tuple[Release, ...]:
@@ -66,7 +69,32 @@ def read_releases(path: Path) -> tuple[Release, ...]:
 
 def append_release(path: Path, release: Release) -> None:
     """Add one release at the end of the file, which is replaced as a whole."""
-    content = [item.model_dump(mode="json") for item in (*read_releases(path), release)]
+    _write(path, [item.model_dump(mode="json") for item in (*read_releases(path), release)])
+
+
+def read_tried(releases: Path) -> tuple[str, ...]:
+    """Return the names of variables that were written since the newest release.
+
+    A deployment that failed leaves them on the platform. Raises ValueError for a broken file.
+    """
+    path = releases.with_name(TRIED)
+    if not path.is_file():
+        return ()
+    try:
+        return _NAMES.validate_json(path.read_bytes())
+    except ValidationError:
+        raise ValueError(f"{path} is no list of names; restore it from version control") from None
+
+
+def note_tried(releases: Path, names: Iterable[str]) -> None:
+    """Note ``names`` before they are written, or nothing more once they belong to a release."""
+    if names := sorted(names):
+        _write(releases.with_name(TRIED), names)
+    else:
+        releases.with_name(TRIED).unlink(missing_ok=True)
+
+
+def _write(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # An interruption leaves the old file as it is.
     draft = path.with_suffix(".tmp")

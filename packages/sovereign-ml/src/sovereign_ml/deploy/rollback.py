@@ -8,7 +8,13 @@ from http import HTTPStatus
 from pathlib import Path
 
 from sovereign_ml.deploy import DeployError
-from sovereign_ml.deploy.releases import Release, VariableChange, change_between, read_releases
+from sovereign_ml.deploy.releases import (
+    Release,
+    VariableChange,
+    change_between,
+    read_releases,
+    read_tried,
+)
 from sovereign_ml.deploy.run import Clock, finish, wait_until_running
 from sovereign_ml.deploy.send import Say, apply_change, public_url, read_link, redact
 from sovereign_ml.deploy.sota_api import Deployment, SotaApi, SotaProject
@@ -35,9 +41,9 @@ def rollback(
     url = public_url(service_url, project.slug)
     history = read_releases(releases)
     # A deployment that failed since the newest release had its variables written before.
-    tried_since = [item.id for item in api.deployments(project.id)[:1]] != [
-        item.deployment for item in history[-1:]
-    ]
+    tried = read_tried(releases)
+    newest = [item.id for item in api.deployments(project.id)[:1]]
+    tried_since = tried or newest != [item.deployment for item in history[-1:]]
     waiting = partial(
         wait_until_running, api, project.id, clock=clock, say=say, hidden=tuple(hidden)
     )
@@ -47,7 +53,9 @@ def rollback(
     target = next((item for item in reversed(history) if tag and item.image_tag == tag), None)
     change = _missing_change(history, target, running, say)
     if target and tried_since:
-        change = change._replace(write=target.variables)
+        kept = {*target.variables, *history[-1].secrets}
+        removed = {*change.remove, *(set(tried) - kept)}
+        change = VariableChange(target.variables, tuple(sorted(removed)))
     # The platform gives new variables to a service only when it starts.
     if change.write or change.remove:
         apply_change(api, project.id, change, say)
@@ -62,6 +70,7 @@ def rollback(
         secrets=history[-1].secrets if history else (),
         releases=releases,
         clock=clock,
+        settled=target is not None,
     )
 
 

@@ -14,7 +14,9 @@ from sovereign_ml.deploy.releases import (
     VariableChange,
     append_release,
     check_variables,
+    note_tried,
     read_releases,
+    read_tried,
 )
 from sovereign_ml.deploy.send import (
     Say,
@@ -47,7 +49,8 @@ def deploy(
 ) -> Release:
     """Send the staged folder and return the release once it runs and answers.
 
-    Writes ``.sota.json`` (``link``) on first use and appends to ``releases``. Raises DeployError
+    Writes ``.sota.json`` (``link``) on first use and appends to ``releases``. Variables of
+    deployments that failed are removed unless this one has them. Raises DeployError
     when the folder, the platform, the build or the service fails, and ValueError when the
     configuration is wrong.
     """
@@ -63,6 +66,8 @@ def deploy(
     project = linked_project(api, shipment, link, say)
     # The CLI reads the project from the folder that it sends.
     write_link(shipment.staged.folder / link.name, project)
+    # Before they are written: whatever ends this deployment, the next one knows of them.
+    note_tried(releases, {*read_tried(releases), *change.write})
     apply_change(api, project.id, change, say)
     # After the variables, because a service gets them only when it starts.
     deployment = upload(api, project, shipment, clock.timeout_s, say)
@@ -102,6 +107,7 @@ def _change(shipment: Shipment, releases: Path) -> VariableChange:
     after = {**shipment.variables, **shipment.secrets}
     last = read_releases(releases)[-1:]
     before = {name for release in last for name in (*release.variables, *release.secrets)}
+    before.update(read_tried(releases))
     return VariableChange(after, tuple(sorted(before - set(after))))
 
 
@@ -151,10 +157,11 @@ def finish(
     secrets: Iterable[str],
     releases: Path,
     clock: Clock,
+    settled: bool = True,
 ) -> Release:
     """Test the running service at ``url`` and record the release with the outcome.
 
-    Raises DeployError if the test fails.
+    ``settled`` says that the platform has no other variables than those of the release. Raises DeployError if the test fails.
     """
     fault = smoke_test(url, timeout_s=clock.smoke_s, sleep=clock.sleep)
     release = Release(
@@ -169,6 +176,8 @@ def finish(
     )
     # A release that fails its test is recorded too: a rollback needs its variables.
     append_release(releases, release)
+    if settled:
+        note_tried(releases, ())
     if fault:
         raise DeployError(
             f"deployment {running.id} runs but {fault}; "

@@ -98,7 +98,20 @@ class MlflowRegistry:
             except Exception:
                 api.delete_registered_model_tag(self._name, key)
                 raise
+        self.mark(move)
+
+    def mark(self, move: AliasMove) -> None:
+        """Write the link of ``move`` into the tag ``promotion_chain`` of its version."""
+        with self._api() as api:
             api.set_model_version_tag(self._name, move.version, MARK, move.chain)
+
+    def take_out(self, move: AliasMove) -> None:
+        """Remove ``move`` from the end of the history. Raises RegistryError if it is not there."""
+        history = self.history()
+        if history[-1:] != (move,):
+            raise RegistryError("the history of promotions changed meanwhile")
+        with self._api() as api:
+            api.delete_registered_model_tag(self._name, f"{HISTORY}{len(history):05}")
 
     def note_retirement(self, at: datetime) -> None:
         """Record that all versions were deleted on purpose, if there is a history."""

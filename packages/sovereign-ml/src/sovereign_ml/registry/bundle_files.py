@@ -23,9 +23,7 @@ def policy(
 ) -> DecisionPolicy:
     """Return the content of ``policy.json``: bands, outcomes, and who decides by the card.
 
-    The card says whether a person decides: a setting could contradict it. A score predicts the
-    ``horizon_days`` after the date of its features, so features may be that old at most, unless
-    [score] sets an age.
+    The card says whether a person decides: a setting could contradict it.
     """
     names = list(score.bands)
     bands = tuple(
@@ -41,7 +39,7 @@ def policy(
         significant_effect=significant_effect,
         human_review=human_review,
         reviewer_contact=reviewer_contact,
-        max_feature_age_days=score.max_feature_age_days or horizon_days,
+        max_feature_age_days=score.oldest_features(horizon_days),
         outcomes=dict(outcomes or {}),
     )
     # The version is the hash of everything else, so the same policy always has the same one.

@@ -9,9 +9,14 @@ import argparse
 import gc
 import logging
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from sovereign_ml.egress import guard
 from sovereign_ml.service.settings import ServiceSettings, SettingsError, quiet, read
+
+if TYPE_CHECKING:
+    import socket
 
 TARGET = "service:ChurnService"
 GRACE_S = 12
@@ -23,7 +28,10 @@ log = logging.getLogger("sovereign_ml.service")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve. The exit code is 2 for wrong settings, and 1 where the bundle or the log refuses."""
+    """Serve.
+
+    The exit code is 2 for wrong settings, and 1 where bundle, log or address refuse.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m sovereign_ml.service", description="Serve the bundle in BUNDLE_DIR."
     )
@@ -68,11 +76,11 @@ def _serve(settings: ServiceSettings, target: str) -> int:
         log.warning(
             "features that are too old are answered, and the answer says so; only for trying it out"
         )
-    _run(settings, lifecycle.asgi(service))
-    return 0
+    return _run(settings, lifecycle.asgi(service))
 
 
-def _run(settings: ServiceSettings, app: object) -> None:
+def _run(settings: ServiceSettings, app: object) -> int:
+    """Answer requests until a signal comes. The exit code is 1 where the address is not free."""
     import uvicorn
 
     from sovereign_ml.service.bounded_protocol import BoundedProtocol
@@ -90,11 +98,24 @@ def _run(settings: ServiceSettings, app: object) -> None:
     }
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
-    print(f"Listening on {address}", file=sys.stderr, flush=True)  # noqa: T201
-    uvicorn.run(app, host=settings.host, port=settings.port, **options)  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(app, settings.host, settings.port, **options))  # type: ignore[arg-type]
+    bind = server.startup
+
+    async def startup(sockets: list[socket.socket] | None = None) -> None:
+        await bind(sockets)
+        # Only now: whoever waits for this line calls at once.
+        print(f"Listening on {address}", file=sys.stderr, flush=True)  # noqa: T201
+
+    server.startup = startup  # type: ignore[method-assign]
+    # uvicorn names the reason, and would end with a code that is described nowhere.
+    with suppress(SystemExit):
+        server.run()
+    if not server.started:
+        return _refuse(f"Nothing listens on {address}: choose another address or port.", 1)
+    return 0
 
 
-def _refuse(error: Exception, code: int) -> int:
+def _refuse(error: Exception | str, code: int) -> int:
     print(error, file=sys.stderr)  # noqa: T201
     return code
 

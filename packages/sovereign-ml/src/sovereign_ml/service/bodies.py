@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from sovereign_ml.service.problems import ProblemError, invalid
+
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 
 class Taking(Protocol):
@@ -28,16 +31,22 @@ class Taking(Protocol):
         """Return whether the body is an HTML form."""
 
 
-async def read_body(route: Taking, models: Mapping[str, type[BaseModel]], request: Request) -> Any:
+async def read_body(
+    route: Taking,
+    models: Mapping[str, type[BaseModel]],
+    request: Request,
+    sizes: Mapping[str, int] = NO_SIZES,
+) -> Any:
     """Return the body as the route's model, or a page's form as a dict.
 
+    ``sizes`` are bytes that a body may have by its model, where that is more than the route's limit.
     Raises ProblemError 400, 403, 408, 413, 415 or 422.
     """
     if route.page:
         return await _form(route, request)
     if _type(request) != "application/json":
         raise ProblemError(415, "Send application/json.")
-    content = await _read(request, route.limit)
+    content = await _read(request, max(route.limit, sizes.get(str(route.body), 0)))
     try:
         return models[str(route.body)].model_validate_json(content)
     except ValidationError as error:

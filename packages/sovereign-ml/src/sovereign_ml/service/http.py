@@ -178,7 +178,11 @@ class Endpoint:
             allowed = ", ".join(sorted(self._routes))
             raise ProblemError(405, f"This path takes {allowed}.", headers={"allow": allowed})
         key = allowed_key(route, runtime, request)
-        body = await read_body(route, runtime.models, request) if route.body else None
+        body = (
+            await read_body(route, runtime.models, request, runtime.body_sizes)
+            if route.body
+            else None
+        )
         # A public route has no key, so there is no bucket to take from.
         if route.scopes:
             runtime.limiter.spend(key.name, route.cost(body))

@@ -21,7 +21,7 @@ from sovereign_ml.decision_log import (
     Rejection,
     open_log,
 )
-from sovereign_ml.decision_log.random_pool import RandomPool
+from sovereign_ml.decision_log.entries import RandomPool
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
 from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.model import served
@@ -82,6 +82,7 @@ class Runtime:
         self.metrics = Metrics()
         self.sessions = Sessions(settings.session_secret.get_secret_value())
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
+        self.body_sizes = schemas.body_sizes(bundle.contract)
         self.features = connect(settings)
         card_path = settings.bundle / "card.html"
         # Read once: its hash was checked just before, and the file may change later.

@@ -11,6 +11,13 @@ from sovereign_ml.decisions.decision_policy import NO_DECISION, NOBODY, Decision
 from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 
 MOST_IN_A_BATCH = 1000
+LONGEST_CATEGORY = 200
+"""Letters of a category."""
+NUMBER_BYTES, LETTER_BYTES, CUSTOMER_BYTES = 48, 6, 256
+"""Most bytes of a number, of a letter of a category, and of a customer without features.
+
+A number has up to 24 digits and signs, a letter may be escaped (``\\u00e4``), and some clients indent.
+"""
 ID = "0b6f1c3e9a7d4e52"
 CASE = "5f0c1d2e3b4a59687766554433221100"
 Version = Annotated[
@@ -324,6 +331,22 @@ def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseMode
     )
 
 
+def body_sizes(contract: FeatureContract) -> dict[str, int]:
+    """Return the most bytes that a valid request needs, by the name of its model.
+
+    A model with many inputs needs more than the usual limit, and a full batch a thousand times that.
+    """
+    categories = sum(spec.dtype == "string" for spec in contract.features)
+    names = sum(len(spec.name.encode()) for spec in contract.features)
+    customer = (
+        CUSTOMER_BYTES
+        + names
+        + NUMBER_BYTES * len(contract.features)
+        + LETTER_BYTES * LONGEST_CATEGORY * categories
+    )
+    return {"ScoreRequest": customer, "BatchRequest": MOST_IN_A_BATCH * customer}
+
+
 def review_request(policy: DecisionPolicy) -> type[BaseModel]:
     """Return the request of a reviewer, who chooses among the outcomes of ``policy``."""
     outcome: Any = (Literal[tuple(policy.choices)], ...)
@@ -346,7 +369,7 @@ def batch_request(score: type[BaseModel]) -> type[BaseModel]:
 
 def _field(spec: FeatureSpec) -> Any:
     if spec.dtype == "string":
-        base: Any = Annotated[str, Field(max_length=200)]
+        base: Any = Annotated[str, Field(max_length=LONGEST_CATEGORY)]
         example: Any = "gifts"
     else:
         base = Annotated[float, Field(ge=spec.minimum, le=spec.maximum)]

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -237,6 +238,13 @@ def _check(settings: ServiceSettings, environ: Mapping[str, str]) -> None:
             raise SettingsError(
                 "CHURN_KEYS is empty: profile eu does not start without keys; make one: churn "
                 "keys new"
+            )
+        today = datetime.now(UTC).date()
+        if not any(key.valid_on(today) for key in settings.keys):
+            last = max(key.expires for key in settings.keys if key.expires)
+            raise SettingsError(
+                f"CHURN_KEYS: every key has expired, the last one on {last}, so nobody could call "
+                "the service; make one: churn keys new"
             )
         if not (environ.get("DATABASE_URL") or environ.get("CHURN_LOG")):
             raise SettingsError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sovereign_ml import git
-from sovereign_ml.audit import AuditPolicy
+from sovereign_ml.audit import AuditPolicy, void_because
 from sovereign_ml.bundle.installed_files import sha256_of
 from sovereign_ml.config.settings import EXAMPLES
 from sovereign_ml.errors import Misuse, Refused
@@ -207,12 +207,12 @@ def _gates(state: ProjectState) -> Findings:
     for setting, value, allowed in loosened(state):
         yield f"config.toml: {setting} is {value}", allowed, advice
     for waiver in state.table(AuditPolicy, "audit").waivers:
-        if waiver.until < state.today:
+        if void_because(waiver.until, state.today):
             yield (
                 f"config.toml: audit.waivers has {waiver.host} for {waiver.payload} until "
                 f"{waiver.until}",
-                "a day that lies ahead",
-                "Remove the waiver, or let its owner write a later day.",
+                "a day that lies ahead, within a year",
+                "Remove the waiver, or let its owner write another day.",
             )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from sovereign_ml.audit import AuditPolicy
+from sovereign_ml.audit import AuditPolicy, void_because
 from sovereign_ml.config.data_tables import CheckSettings
 from sovereign_ml.config.tables import RegisterSettings, UpkeepSettings, ValidateSettings
 from sovereign_ml.decisions.rule_policy import LIMITS, RulePolicy
@@ -22,8 +21,6 @@ GATES: Final[dict[tuple[str, ...], type[BaseModel]]] = {
     ("data", "checks"): CheckSettings,
     ("upkeep",): UpkeepSettings,
 }
-LONGEST: Final = timedelta(days=365)
-"""Longest time for which a looser number is accepted, as with a waiver."""
 
 
 def loosened(state: ProjectState) -> Iterator[tuple[str, str, str]]:
@@ -44,7 +41,7 @@ def _unless_accepted(
     state: ProjectState, setting: str, value: str, usual: str
 ) -> Iterator[tuple[str, str, str]]:
     until = state.policy.accepted.get(setting)
-    if until is None or not state.today <= until <= state.today + LONGEST:
+    if until is None or void_because(until, state.today):
         yield setting, value, f"{usual}; accepted until {until}" if until else usual
 
 

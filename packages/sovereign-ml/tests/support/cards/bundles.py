@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cards import LIBRARY, good_facts
+from sovereign_ml.bundle.release_check import TOLD
 from sovereign_ml.bundle.sealed import rules_json, seal_bundle
 from sovereign_ml.card.rules import RulePolicy
 from sovereign_ml.decisions.decision_policy import DecisionPolicy
@@ -166,7 +167,12 @@ def facts_of_bundle() -> dict[str, object]:
         "model.artifact_sha256": written,
         "decision.bands": [band.model_dump() for band in policy().bands],
         "decision.action_band": policy().action_band,
-        "data.features": [{**one, "name": name} for name in model().features],
+        "decision.max_feature_age_days": policy().max_feature_age_days,
+        "project.contact": policy().reviewer_contact,
+        "data.features": [
+            {**one, **{name: getattr(spec, name) for name in ("name", *TOLD)}}
+            for spec in contract().features
+        ],
     }
 
 

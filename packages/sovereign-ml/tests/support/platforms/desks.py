@@ -34,13 +34,15 @@ MODEL = {
 }
 BANDS = [{"name": "low", "below": 0.7}, {"name": "high", "below": 1.01}]
 _MODEL_SHA256 = hashlib.sha256(json.dumps(MODEL).encode()).hexdigest()
-_INPUT = {**good_facts()["data"]["features"][0], "name": "recency_days"}
+_INPUT = {**good_facts()["data"]["features"][0], "name": "recency_days", "changeable": True}
 GOOD = good_card(
     facts={
         "library.rule_digest": HERE.rule_digest,
         "model.artifact_sha256": _MODEL_SHA256,
         "decision.bands": BANDS,
         "decision.action_band": "high",
+        "decision.max_feature_age_days": 30,
+        "project.contact": "care@shop.example",
         "data.features": [_INPUT],
     }
 )

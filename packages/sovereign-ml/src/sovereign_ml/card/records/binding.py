@@ -17,6 +17,7 @@ from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.schema import Card
 
 # The assessment writes these tables down, or they name dates and places only.
+LATER: Final = {"changes_nothing"}  # came to the card after the first assessments
 NOT_THE_BASIS: Final = ("model", "sign_off", "dpia", "ropa", "monitoring")
 
 
@@ -33,7 +34,7 @@ def basis(card: Card) -> str:
         "action_band": facts.decision.action_band,
         "hosts": sorted((h.hostname, h.jurisdiction_class, *h.carries) for h in facts.hosting),
         "raised": sorted(risk.key for risk in risks(Sheet(card)) if risk.point),
-        **({"outcomes": [each.model_dump() for each in outcomes]} if outcomes else {}),
+        **({"outcomes": [each.model_dump(exclude=LATER) for each in outcomes]} if outcomes else {}),
         "derived": card.derived.model_dump(mode="json", include={"dpia": True}),
     }
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)

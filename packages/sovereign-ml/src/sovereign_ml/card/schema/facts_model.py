@@ -96,6 +96,7 @@ class OutcomeFact(Group):
     name: str
     from_band: str | None = None
     adverse: bool = False
+    changes_nothing: bool = False
     words: dict[str, str] = Field(default_factory=dict)
 
 
@@ -113,6 +114,9 @@ class DecisionFacts(Group):
         "What people may get, and which of it is to their disadvantage",
         "GDPR 13(2)(f), 15(1)(h), 22(1)",
         default=(),
+    )
+    max_feature_age_days: int | None = fill(
+        "Age of features, in days, after which nobody is scored on them", "GDPR 5(1)(d)"
     )
     policy_version: str | None = None
     # Outcomes that always follow the score mean that the score decides, whoever signs (rule R19).

@@ -8,7 +8,7 @@ from datetime import date
 
 from pydantic import ValidationError
 
-from sovereign_ml.audit import LineWaiver
+from sovereign_ml.audit import LineWaiver, void_because
 from sovereign_ml.config.leaving import FindingWaiver
 
 INCOMPLETE, EXPIRED, UNUSED = "L51", "L52", "L53"
@@ -34,10 +34,10 @@ class Waivers:
             name = f"[[leave.waivers]] {waiver.rule} {waiver.where}"
             if lacking := _lacking(waiver):
                 self._problems.append(WaiverProblem(INCOMPLETE, f"{name}: {lacking}"))
-            # A waiver holds until the end of its last day.
-            elif waiver.until is not None and waiver.until < today:
-                ended = f"{name}: that of {waiver.owner} ended on {waiver.until}"
-                self._problems.append(WaiverProblem(EXPIRED, ended))
+            elif waiver.until is not None and (void := void_because(waiver.until, today)):
+                self._problems.append(
+                    WaiverProblem(EXPIRED, f"{name}: that of {waiver.owner} {void}")
+                )
             else:
                 self._valid.append(waiver)
 

@@ -185,10 +185,7 @@ def _model(folder: Path, card: Scorecard, settings: Settings) -> dict[str, Any]:
 
 def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
     score, configured = settings.score, settings.decision.outcomes
-    outcomes = [
-        {"name": name, **each.model_dump(exclude={"changes_nothing"})}
-        for name, each in configured.items()
-    ]
+    outcomes = [{"name": name, **each.model_dump()} for name, each in configured.items()]
     bands = [{"name": name, "below": limit} for name, limit in score.bands.items()]
     ended = live.pop("outcomes_on_record", 0)
     # Ranges, so that the card may be shown to anybody.
@@ -201,6 +198,7 @@ def _decision(settings: Settings, live: dict[str, Any]) -> dict[str, Any]:
         "output_kind": "score",
         "bands": bands,
         "action_band": score.action_band,
+        "max_feature_age_days": score.oldest_features(settings.features.horizon_days),
         "outcomes": outcomes,
         **live,
         **counted,

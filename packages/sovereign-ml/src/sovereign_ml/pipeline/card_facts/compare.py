@@ -23,9 +23,11 @@ The hash leaves out the run, and rules judge the library.
 MOVES_ON: Final = {"review", "retention", "previous", "imported", "monitoring", "campaign"}
 """Facts that the decision log, purges and the registry change after a card was written."""
 LIVE: Final = re.compile(
-    r"review\b|(evaluation\.)?monitoring\b|campaign\b|decision\.(?!bands|action_band|outcomes)"
+    r"review\b|(evaluation\.)?monitoring\b|campaign\b|decision\.(?!bands|action_band|max_feature_age_days|outcomes)"
 )
 """Facts that a running service keeps changing between two steps of one run."""
+SETTINGS: Final = ("bands", "action_band", "outcomes", "max_feature_age_days")
+"""Facts about decisions that are settings. A running service does not change them."""
 DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 CLOSE: Final = 1e-6
 SHOWN: Final = 5
@@ -50,7 +52,7 @@ def differences(stated: Facts, found: Facts, *, later: bool = False) -> list[str
         if later:
             facts["evaluation"].pop("monitoring")
             decision = facts["decision"]
-            facts["decision"] = {key: decision[key] for key in ("bands", "action_band", "outcomes")}
+            facts["decision"] = {key: decision[key] for key in SETTINGS}
     return [
         f"{path}: the card says {_shown(a)}, found is {_shown(b)}"
         for path, a, b in _differ("", on_card, other)

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.audit import AuditPolicy, Payload
+from sovereign_ml.audit import AuditPolicy, Payload, void_because
 from sovereign_ml.card.schema.facts import LeavingFacts
 from sovereign_ml.errors import Misuse
 from sovereign_ml.jurisdictions import Jurisdiction
@@ -55,11 +55,11 @@ def left_hosts(
 
     In a strict profile a row is allowed by [audit.allow], or by a waiver that has not ended.
     """
-    waiver = policy.waiver(HOST, Payload.PERSONAL_DATA)
+    waiver = policy.waiver(HOST, Payload.PERSONAL_DATA, today)
     allowed = (
         not strict
         or policy.allows(Jurisdiction.US_PARENT_EU_REGION, Payload.PERSONAL_DATA)
-        or (waiver is not None and waiver.until >= today)
+        or (waiver is not None and not void_because(waiver.until, today))
     )
     kinds = [row.kind for row in facts.remaining if row.personal_data]
     return [

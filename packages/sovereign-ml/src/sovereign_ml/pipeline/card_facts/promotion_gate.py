@@ -7,12 +7,13 @@ served.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sovereign_ml.bundle.release_check import other_model
 from sovereign_ml.bundle.sealed import read_bundle
-from sovereign_ml.card.alias_history import RegistryError
+from sovereign_ml.card.alias_history import RegistryError, settle
 from sovereign_ml.card.build import CardError, build, read_answers
 from sovereign_ml.card.schema.model_card import Card
 from sovereign_ml.config.settings import Settings
@@ -48,7 +49,10 @@ def evidence_against(
     """Return every reason outside of the card against promoting it as ``version``."""
     try:
         # Git, artifacts and bundle all ask the registry, so its failure is told once and first.
-        MlflowRegistry(settings.tracking).production()
+        registry = MlflowRegistry(settings.tracking)
+        registry.production()
+        # Git is asked from the commit of the version in production on, which a broken history hides.
+        settle(registry, datetime.now(UTC))
     except RegistryError as error:
         return (f"The registry cannot be reached: {error}",)
     # Scheduled runs keep their alarms in the bucket.

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from sovereign_ml.decision_log import Draft, LogUnavailableError
-from sovereign_ml.decision_log.random_pool import RandomPool
+from sovereign_ml.decision_log.entries import RandomPool
 
 MOST_WAITING = 100
 TIME_DIGITS = 12
