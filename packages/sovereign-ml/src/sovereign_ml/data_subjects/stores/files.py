@@ -157,10 +157,22 @@ class Versions:
 
     def _all(self) -> Iterator[tuple[str, Path]]:
         for label, folder in self._places.items():
-            for path in sorted(folder.rglob("*")):
-                # DVC's cache of runs has names of stages and hashes, and no content.
-                if path.is_file() and path.relative_to(folder).parts[0] != "runs":
-                    yield label, path
+            for path in held(folder):
+                yield label, path
+
+
+def held(folder: Path) -> list[Path]:
+    """Return the files that DVC has put into a cache or a folder remote.
+
+    Its cache of runs has names of stages and hashes, and no content.
+    """
+    # A remote may be a folder that other programs use too, such as the root of a disk. What is
+    # theirs is no data version, and is never deleted.
+    paths = [*(folder / "files").rglob("*"), *folder.glob(".*.tmp")]
+    # DVC 2 wrote into folders of two characters, and "de" may also be a folder for German.
+    older = folder.glob("[0-9a-f][0-9a-f]/*")
+    paths += [path for path in older if OBJECT.fullmatch(path.name) or path.suffix == ".tmp"]
+    return sorted(path for path in paths if path.is_file())
 
 
 def digest_of(path: Path) -> str:
