@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,16 @@ def test_the_record_keeps_what_was_recorded_before(tmp_path: Path) -> None:
     record(file, first)
     record(file, second)
     assert load(file) == (first, second)
+
+
+def test_of_decisions_at_the_same_moment_none_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "governance" / "approvals.json"
+    (template, *_) = signed(card()).approvals
+    made = [template.model_copy(update={"comment": str(number)}) for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda approval: record(file, approval), made))
+    assert sorted(load(file), key=lambda a: int(a.comment)) == made
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_a_call_that_is_killed_while_it_writes_leaves_the_record_whole(

@@ -7,7 +7,10 @@ an opinion (``sign_off.dpo_opinion``) and never an approval (GDPR 38(6)).
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -151,9 +154,31 @@ def load(path: Path) -> tuple[Approval, ...]:
         raise CardError(f"{path} is no list of approvals: {error.errors()[0]['msg']}.") from None
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process changes the approvals at ``path``, and keep others waiting."""
+    is_new = not path.parent.is_dir()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The folder is locked and not the file, which is replaced. The lock ends with the process.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+        if is_new:
+            with suppress(OSError):
+                path.parent.rmdir()
+
+
 def record(path: Path, approval: Approval) -> None:
     """Append one approval to the file. Nothing recorded before is changed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path):
+        append(path, approval)
+
+
+def append(path: Path, approval: Approval) -> None:
+    """Do what `record` does for a caller that is `alone` already."""
     # Replaced as a whole: a call that is killed must not cut what others decided.
     side = path.with_name(f".{path.name}.part")
     side.write_bytes(APPROVAL_FILE.dump_json((*load(path), approval), indent=2) + b"\n")
