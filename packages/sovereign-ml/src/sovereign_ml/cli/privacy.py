@@ -65,6 +65,11 @@ def erase(
     typer.echo(
         f"{len(receipt.people)} {people_erased}, {len(receipt.removed)} places. Receipt: {page}"
     )
+    # A wrong id is a person nobody knows: the receipt would look like that of a whole erasure.
+    if not receipt.removed and not receipt.remains:
+        typer.echo(
+            "  Nothing was found in any store: check the ids, which are those in your files."
+        )
     for sentence in receipt.source:
         typer.echo(f"  {sentence}")
     typer.echo(f"  Model: {receipt.model.done}")
