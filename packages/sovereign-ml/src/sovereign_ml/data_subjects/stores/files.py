@@ -15,6 +15,7 @@ from sovereign_ml.data_subjects.stores.formats import (
     UnsearchableError,
     count_people,
     format_of,
+    unknown_packer,
 )
 from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
 from sovereign_ml.storage.duckdb import SPILLED
@@ -56,8 +57,11 @@ class Files:
         place = str(path.relative_to(self._root))
         try:
             count = count_people(path, people, kind)
+            unknown = not count and unknown_packer(path)
         except UnsearchableError:
-            # Not knowing is no proof: a person has to look, or to put the file elsewhere.
+            unknown = "a damaged file"
+        # Not knowing is no proof: a person has to look, or to put the file elsewhere.
+        if unknown:
             return Trace(self.name, place, 1, "file that cannot be unpacked", "by hand")
         if not count:
             return None
