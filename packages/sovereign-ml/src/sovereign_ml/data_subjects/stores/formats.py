@@ -136,7 +136,7 @@ def _unpacked(stream: IO[bytes], depth: int = 0) -> Iterator[IO[bytes]]:
     stream.seek(0)
     opener = _opener(head)
     for content in opener(stream) if opener else ():
-        part = io.BufferedReader(content, PIECE)  # type: ignore[type-var]
+        part = io.BufferedReader(content, PIECE)
         if not _opener(part.peek(TAR_END)[:TAR_END]):
             yield part
             continue
