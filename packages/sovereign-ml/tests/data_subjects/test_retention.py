@@ -18,7 +18,6 @@ from sovereign_ml.config.retention_periods import (
     RetentionPeriod,
     RetentionSettings,
     back,
-    shorter_than_log_minimum,
 )
 from sovereign_ml.data_subjects import retention
 from sovereign_ml.data_subjects.stores import mlflow_runs
@@ -283,11 +282,29 @@ def test_a_start_event_that_is_not_stored_is_refused() -> None:
         RetentionSettings(raw=RetentionPeriod(period="P1M", start="written"))
 
 
-def test_decisions_kept_for_less_than_six_months_are_below_the_minimum_for_logs() -> None:
-    assert not shorter_than_log_minimum(RetentionSettings(), NOW)
-    assert shorter_than_log_minimum(
-        RetentionSettings(decisions=RetentionPeriod(period="P5M", start="decided")), NOW
-    )
+@pytest.mark.parametrize(
+    ("risk", "short", "refused"),
+    [
+        ("high_risk", "decisions", "decisions is P5M; the card says high risk"),
+        ("high_risk", "reviews", "reviews is P5M; the card says high risk"),
+        ("?", "decisions", "leaves the risk class open.*Answer .ai_act. first"),
+        ("minimal", "decisions", ""),
+        ("high_risk", "scores", ""),
+        ("?", "", ""),
+    ],
+)
+def test_a_log_of_a_high_risk_system_stays_for_six_months(
+    risk: str, short: str, refused: str, tmp_path: Path
+) -> None:
+    (tmp_path / "card.json").write_text(json.dumps({"derived": {"ai_act": {"risk_class": risk}}}))
+    start = {"decisions": "decided", "reviews": "reviewed", "scores": "written"}
+    rules = {short: {"period": "P5M", "start": start[short]}} if short else {}
+    policy = RetentionSettings.model_validate(rules)
+    if refused:
+        with pytest.raises(Refused, match=refused):
+            retention.refuse_short_log(policy, tmp_path, NOW)
+    else:
+        retention.refuse_short_log(policy, tmp_path, NOW)
 
 
 @pytest.mark.parametrize(

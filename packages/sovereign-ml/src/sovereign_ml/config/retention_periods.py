@@ -99,6 +99,8 @@ class RetentionSettings(ConfigTable):
         return rule
 
 
-def shorter_than_log_minimum(policy: RetentionSettings, now: datetime) -> bool:
-    """Return whether decisions would be deleted before the AI Act's minimum for logs."""
-    return policy.decisions.before(now) > back(now, LOG_MINIMUM)
+def shorter_than_log_minimum(policy: RetentionSettings, now: datetime) -> dict[str, str]:
+    """Return the periods of decisions and reviews below the AI Act's minimum for logs."""
+    rules = {"decisions": policy.decisions, "reviews": policy.reviews}
+    minimum = back(now, LOG_MINIMUM)
+    return {name: rule.period for name, rule in rules.items() if rule.before(now) > minimum}

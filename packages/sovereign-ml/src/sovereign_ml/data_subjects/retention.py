@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sovereign_ml.card.schema import NOT_ANSWERED
 from sovereign_ml.config.retention_periods import (
     LOG_MINIMUM,
     RetentionSettings,
@@ -56,17 +57,23 @@ def plan(stores: ProjectStores, now: datetime) -> list[Due]:
 
 
 def refuse_short_log(policy: RetentionSettings, folder: Path, now: datetime) -> None:
-    """Refuse a period for decisions below the AI Act's six months for logs.
+    """Refuse a period for decisions or reviews below the AI Act's six months for logs.
 
-    Raises Refused if the card in ``folder`` says high risk.
+    Raises Refused if the card in ``folder`` says high risk, or does not say the risk class yet.
     """
     card = folder / "card.json"
     risk = read_json(card)["derived"]["ai_act"]["risk_class"] if card.is_file() else ""
-    if risk == "high_risk" and shorter_than_log_minimum(policy, now):
+    short = shorter_than_log_minimum(policy, now)
+    if short and risk in ("high_risk", NOT_ANSWERED):
+        periods = " and ".join(f"{name} is {period}" for name, period in short.items())
+        stated, way_out = (
+            ("says high risk", "Lengthen the period.")
+            if risk == "high_risk"
+            else ("leaves the risk class open", "Answer [ai_act] first, or lengthen the period.")
+        )
         raise Refused(
-            f"[retention] decisions is {policy.decisions.period}; the card says high risk, and the "
-            f"AI Act (Art. 19(1), 26(6)) asks for logs of at least {LOG_MINIMUM}. "
-            "Lengthen the period."
+            f"[retention] {periods}; the card {stated}, and the AI Act (Art. 19(1), 26(6)) asks "
+            f"for logs of a high-risk system of at least {LOG_MINIMUM}. {way_out}"
         )
 
 
