@@ -617,3 +617,16 @@ def test_the_tables_of_a_german_letter_have_german_numbers_and_days():
     for shown in ("0,349", "hoch", "0,0049", "24. November 2026"):
         assert shown in text
     assert "2026-01-31" not in text
+
+
+def test_the_tables_of_campaigns_and_corrections_are_german_in_a_german_letter():
+    campaign = {"at": "2026-11-25T08:00:00.123456Z", "campaign": "spring", "group": "control",
+                "score": 0.7, "model_version": "acme-churn 3"}  # fmt: skip
+    noted = {"purchase": "2026-03-01 10:00:00+00:00", "name": "amount_eur", "value": "12.50",
+             "noted_at": "2026-11-26 09:00:00+00:00", "event": None}  # fmt: skip
+    rows = {"provided": {"corrections": [noted]}, "profile": {"campaigns": [campaign]}}
+    text = words(to_html(letter(card("reviewed"), texts=GERMAN, **rows)))
+    assert "erhält zum Vergleich kein Angebot" in text and "25. November 2026, 08:00:00 UTC" in text
+    assert "berichtigt Betrag in EUR" in text and "1. März 2026, 10:00:00 UTC" in text
+    for english in ("control", "noted at", "model version", "campaign"):
+        assert english not in text

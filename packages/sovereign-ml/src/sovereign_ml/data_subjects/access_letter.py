@@ -17,6 +17,8 @@ from sovereign_ml.texts import ENGLISH, Catalogue
 
 NARROW = 6
 """Columns that fit beside each other on a page."""
+CODED = ("band", "group", "name")
+"""Columns whose values are codes of the library: of a score, a campaign, a correction."""
 DIGITS, MOST_DIGITS = 3, 9
 """Digits of a score after the mark, and of one beside a band that begins at more of them."""
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?)?")
@@ -118,14 +120,12 @@ def _tables(key: str, tables: Mapping[str, Sequence[Row]], t: Catalogue) -> list
 def _grid(rows: Sequence[Row], title: str, t: Catalogue) -> Grid:
     """Return a table: narrow ones read across; one row, or few wide ones, read down."""
     rows = [
-        {
-            k: t.code(v) if k == "band" and v else v
-            for k, v in row.items()
-            if not REASON.fullmatch(k)
-        }
+        {k: t.code(v) if k in CODED and v else v for k, v in row.items() if not REASON.fullmatch(k)}
         for row in rows
     ]
-    names = tuple(t.input(name, t.code(name)) for name in rows[0])
+    # A column may mean less than the word elsewhere: the name in a correction is that of a column.
+    own = {name: f"column_{name}" for name in rows[0] if t.knows(f"column_{name}")}
+    names = tuple(t.input(name, t.code(own.get(name, name))) for name in rows[0])
     if len(rows) == 1:
         down = zip(names, (_cell(value, t, k) for k, value in rows[0].items()), strict=True)
         return Grid((t("heads.what"), t("heads.value")), tuple(down), title)
