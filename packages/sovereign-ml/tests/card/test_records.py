@@ -23,6 +23,7 @@ from sovereign_ml.card.records import (
 )
 from sovereign_ml.card.records.binding import basis
 from sovereign_ml.card.records.common import recipients, unnamed_hosts
+from sovereign_ml.card.records.document import to_csv, to_data
 from sovereign_ml.card.records.notice import items
 from sovereign_ml.card.schema import Facts
 from sovereign_ml.card.schema.rights import NoticeItems
@@ -496,3 +497,12 @@ def test_figures_of_a_german_document_are_german(name):
         assert any("+1,2 Punkte" in text and "-0,4 bis +2,9" in text for text in texts)
     if name == "notice":
         assert any("Der Wert fällt in Stufen: niedrig, mittel, hoch" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", ["ropa", "dpia"])
+def test_an_open_cell_says_so_in_the_language_of_the_document(name):
+    document = made(name, EMPTY, language="de")
+    data, table = json.dumps(to_data(document), ensure_ascii=False), to_csv(document)
+    for text in (data, table):
+        assert "noch nicht beantwortet" in text and "not answered yet" not in text
+    assert sum(row["open"] == "True" for row in csv.DictReader(io.StringIO(table))) > 20
