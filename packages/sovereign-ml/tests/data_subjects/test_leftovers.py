@@ -15,8 +15,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, orc
 
+from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure
+from sovereign_ml.data_subjects.receipts import ModelNote
 from sovereign_ml.data_subjects.stores.files import Files, Versions, clear_leftovers
 from sovereign_ml.data_subjects.stores.formats import PIECE
+from sovereign_ml.privacy.tombstones import Tombstones
 from sovereign_ml.storage import duckdb as db
 
 
@@ -156,3 +159,52 @@ def test_what_nothing_here_unpacks_is_left_to_a_person(content: bytes, tmp_path:
 def test_a_text_that_begins_like_a_packed_file_is_a_text(text: str, tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text(text)
     assert Files(tmp_path, (), skip=(), ours=()).find([PERSON]) == []
+
+
+def row_of(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(f"id\n{PERSON}\n")
+    return folder / name
+
+
+def test_a_folder_of_ours_on_another_disk_is_searched(tmp_path: Path) -> None:
+    root, disk = tmp_path / "project", tmp_path / "disk"
+    root.mkdir()
+    moved = row_of(disk / "1_raw", "rows.csv")
+    theirs = row_of(tmp_path / "company", "export.csv")
+    single = row_of(tmp_path / "single", "notes.csv")
+    (root / "data").symlink_to(disk)
+    (disk / "shared").symlink_to(theirs.parent)
+    (disk / "circle").symlink_to(root)
+    (disk / "notes.csv").symlink_to(single)
+    outside = row_of(tmp_path / "home", "private.csv")
+    (root / "home").symlink_to(outside.parent)
+    files = Files(root, (), skip=(), ours=(root / "data",))
+    traces = files.find([PERSON])
+    assert {trace.place: trace.action for trace in traces} == {
+        "data/1_raw/rows.csv": "file removed",
+        "data/shared/export.csv": "by hand",
+        "data/notes.csv": "by hand",
+    }
+    files.remove([PERSON], traces)
+    left = [path.is_file() for path in (moved, theirs, single, outside)]
+    assert left == [False, True, True, True]
+
+
+def test_a_pseudonym_in_the_name_of_a_file_is_found_and_in_no_receipt(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    plots = [tmp_path / f"data/{PERSON}.png", tmp_path / f"plot-{PERSON}.png"]
+    for plot in plots:
+        plot.write_bytes(b"\x89PNG")
+    folder, stones = tmp_path / "receipts", Tombstones([tmp_path / "stones.txt"], b"k" * 32)
+    skip = (folder, tmp_path / "journal.json")
+    files = Files(tmp_path, (), skip=skip, ours=(tmp_path / "data",))
+    procedure = ErasureProcedure([files], stones, tmp_path / "journal.json", folder)
+    journal = procedure.begin([PERSON], "DSR-1", {})
+    receipt = procedure.finish(
+        journal, procedure.remove(journal), ModelNote(answer="unanswered", done=""), (), ()
+    )
+    assert [path.is_file() for path in plots] == [False, True]
+    assert [trace.place for trace in receipt.removed] == ["data/*.png"]
+    assert [trace.place for trace in receipt.remains] == ["plot-*.png"]
+    assert all(PERSON not in path.read_text() for path in folder.iterdir())
