@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -347,11 +348,27 @@ def test_a_file_that_is_no_notebook_ends_no_plan(tmp_path: Path, content: str) -
     assert keeper.due(datetime.now(UTC) + timedelta(days=40)) == []
 
 
-@pytest.mark.parametrize("folder", [".", "..", "/", "data/.."])
+@pytest.mark.parametrize(
+    "folder",
+    [".", "..", "/", "data/..", "data", "data/1_raw", "governance", ".git", "notes", "link"],
+)
 def test_a_folder_of_backups_that_holds_the_project_is_refused(tmp_path: Path, folder: str) -> None:
     root = tmp_path / "acme-churn"
-    (root / "data").mkdir(parents=True)
-    with pytest.raises(Misuse, match="holds this project"):
+    (root / "data/1_raw").mkdir(parents=True)
+    (root / "notes").mkdir()
+    (root / "notes/plan.md").write_text("tracked")
+    (root / "link").symlink_to(root / "governance")
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    subprocess.run(["git", "-C", str(root), "add", "notes"], check=True)
+    with pytest.raises(Misuse, match="holds this project or a part of it"):
         retention._backups(root, folder)
-    for fine in ("backups", "../backups", "/srv/backups"):
-        assert retention._backups(root, fine) == root / fine
+
+
+def test_a_folder_of_backups_that_is_missing_is_no_empty_one(tmp_path: Path) -> None:
+    root = tmp_path / "acme-churn"
+    root.mkdir()
+    for folder in ("backups", "../backups", str(tmp_path / "srv/backups")):
+        with pytest.raises(Misuse, match="which is missing: mount its disk"):
+            retention._backups(root, folder)
+        (root / folder).mkdir(parents=True)
+        assert retention._backups(root, folder) == root / folder

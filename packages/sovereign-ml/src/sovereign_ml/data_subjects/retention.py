@@ -46,6 +46,8 @@ from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage.artifacts import read_json
 
 NOTES = Path(".churn/rights/retention.json")
+OURS = ("data", ".git", ".dvc", ".churn", ".mlflow", "build", "governance")
+"""Folders of the project that no other program fills with backups."""
 BEHIND, AHEAD = timedelta(days=1), timedelta(days=31)
 """How far the clock may be from what is on record. No default period is shorter than a month."""
 
@@ -209,12 +211,28 @@ def _others(stores: ProjectStores) -> list[Keeper]:
 
 
 def _backups(root: Path, name: str) -> Path:
-    """Return the folder of backups. Raises Misuse if it holds the project: all old files would go."""
+    """Return the folder of backups.
+
+    Raises Misuse if it holds files of the project, all of which would go when they are old, or if
+    it is missing, as on a disk that is not mounted.
+    """
     folder = (root / name).resolve()
-    if root.resolve().is_relative_to(folder):
+    parts = [(root / part).resolve() for part in OURS]
+    try:
+        tracked = ask(root, "ls-files", "--", str(folder))
+    except GitError:
+        # Git answers for no folder outside the project.
+        tracked = ""
+    within = any(folder.is_relative_to(part) for part in parts)
+    if root.resolve().is_relative_to(folder) or within or tracked:
         raise Misuse(
-            f"[retention] backups.folder is '{name}', which holds this project, and every old file "
-            "in it would be deleted: name a folder of nothing but backups."
+            f"[retention] backups.folder is '{name}', which holds this project or a part of it, and "
+            "every old file in it would be deleted: name a folder of nothing but backups."
+        )
+    if not folder.is_dir():
+        raise Misuse(
+            f"[retention] backups.folder is '{name}', which is missing: mount its disk, or correct "
+            "the name. Old backups may be in it."
         )
     return root / name
 
