@@ -7,18 +7,22 @@ import os
 import re
 import secrets
 import stat
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MIN_KEY_BYTES = 32
+SPACES = " \0\t\n\r\xa0\u200b\u202f\ufeff"
+"""What step 1 takes off both ends of an id, see `input_checks.customer_ids`."""
 LENGTH = 32
 """Hex characters kept: 128 bits, enough against collisions of billions of customers."""
 
 
 def plain_id(text: str) -> str:
     """Return a typed customer id as step 1 knows it: no space around it, 101 for 101.0."""
-    # Spreadsheets export whole numbers as 101.0 and add invisible characters.
-    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", text.strip().strip("\u200b\ufeff").strip())
+    # Spreadsheets export whole numbers as 101.0 and add invisible characters. Some keyboards and
+    # file systems write a letter with an accent as two characters (NFD).
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", unicodedata.normalize("NFC", text.strip(SPACES)))
 
 
 def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,27 @@ def test_the_last_word_of_a_role_counts() -> None:
     ]
 
 
+@pytest.mark.parametrize("year", [1970, 2026, 2126])
+def test_a_clock_that_is_behind_makes_no_rejection_an_earlier_word(year: int) -> None:
+    good = signed(card())
+    yes = good.approvals[0].model_copy(update={"at": NOW.replace(year=year)})
+    good = with_approvals(card(), (yes, *good.approvals[1:]))
+    role, person = yes.role, yes.person
+    no = approve(good, role=role, person=person.upper(), at=NOW, decision="reject")
+    no = with_key(no)
+    assert no.at > yes.at and (no.at - max(NOW, yes.at)) <= timedelta(microseconds=1)
+    recorded = with_approvals(good, (*good.approvals, no))
+    assert any("rejected it" in reason for reason in problems(recorded, ROLES))
+    again = approve(recorded, role=role, person=person, at=NOW.replace(year=1970))
+    lifted = with_approvals(recorded, (*recorded.approvals, with_key(again)))
+    assert not any("rejected it" in reason for reason in problems(lifted, ROLES))
+    # Somebody else's decision says nothing about this clock.
+    other = approve(
+        good, role=role, person="Rosa Parks", at=NOW.replace(year=1970), decision="reject"
+    )
+    assert other.at.year == 1970
+
+
 def test_a_rejection_stands_over_a_change_of_the_card_and_over_somebody_elses_approval() -> None:
     rejected, later = card(), NOW.replace(hour=13)
     no = with_key(
@@ -192,6 +215,16 @@ def test_the_record_keeps_what_was_recorded_before(tmp_path: Path) -> None:
     record(file, first)
     record(file, second)
     assert load(file) == (first, second)
+
+
+def test_of_decisions_at_the_same_moment_none_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "governance" / "approvals.json"
+    (template, *_) = signed(card()).approvals
+    made = [template.model_copy(update={"comment": str(number)}) for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda approval: record(file, approval), made))
+    assert sorted(load(file), key=lambda a: int(a.comment)) == made
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_a_call_that_is_killed_while_it_writes_leaves_the_record_whole(

@@ -23,6 +23,7 @@ from sovereign_ml.card.records import (
 )
 from sovereign_ml.card.records.binding import basis
 from sovereign_ml.card.records.common import recipients, unnamed_hosts
+from sovereign_ml.card.records.document import to_csv, to_data
 from sovereign_ml.card.records.notice import items
 from sovereign_ml.card.schema import Facts
 from sovereign_ml.card.schema.rights import NoticeItems
@@ -301,7 +302,7 @@ def test_the_effect_of_offers_stands_beside_the_necessity():
         none = full_card(campaign=shown | {"low": -0.01})
         assert "This does not show that it changed anything" in told(made(name, none))
         german = told(made(name, full_card(campaign=shown), language="de"))
-        assert "+6.1 Punkte Abwanderung verhindert" in german
+        assert "+6,1 Punkte Abwanderung verhindert" in german
 
 
 def test_each_contract_has_the_eight_points_and_a_missing_one_is_named():
@@ -465,3 +466,43 @@ def test_a_recipient_is_named_by_words_and_not_by_letters_of_another(processor, 
     rows = recipients(sheet)
     assert any(row.startswith("Vendor Inc. (tracking") for row in rows) is not same
     assert any("not named" in point for point in unnamed_hosts(sheet)) is not whole
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_figures_of_a_german_document_are_german(name):
+    campaign = {"name": "spring", "prevented": 0.0123, "low": -0.004, "high": 0.0286}
+    gap = {"group": "age_band", "metric": "tpr_difference", "value": 0.14, "n_smallest": 90}
+    facts = {f"campaign.{key}": value for key, value in campaign.items()}
+    of = full_card("article22", **facts, **{"evaluation.fairness": [gap]})
+    document = made(name, of, language="de")
+    texts = [
+        cell
+        for part in document.sections
+        for grid in part.grids
+        for row in grid.rows
+        for cell in row
+    ]
+    texts += [line.text for part in document.sections for line in part.lines]
+    texts += [point for part in document.sections for point in part.points]
+    figures = [text for text in texts if re.search(r"\d[.,]\d|ROC AUC \d", text)]
+    english = re.compile(r"(?<!Teil )\b\d+\.\d(?!\d\d\b)| to \d")
+    assert [text for text in figures if english.search(text)] == []
+    if name in ("dpia", "lia", "staff"):
+        assert any(re.search(r"\d,\d", text) for text in figures)
+    if name == "dpia":
+        page = " ".join(texts)
+        assert "0,738 (0,719 bis 0,757)" in page and "Steigung der Kalibrierung 0,970" in page
+        assert "Altersgruppe, Anteil der Gefundenen" in page
+    if name in ("dpia", "lia"):
+        assert any("+1,2 Punkte" in text and "-0,4 bis +2,9" in text for text in texts)
+    if name == "notice":
+        assert any("Der Wert fällt in Stufen: niedrig, mittel, hoch" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", ["ropa", "dpia"])
+def test_an_open_cell_says_so_in_the_language_of_the_document(name):
+    document = made(name, EMPTY, language="de")
+    data, table = json.dumps(to_data(document), ensure_ascii=False), to_csv(document)
+    for text in (data, table):
+        assert "noch nicht beantwortet" in text and "not answered yet" not in text
+    assert sum(row["open"] == "True" for row in csv.DictReader(io.StringIO(table))) > 20

@@ -9,7 +9,7 @@ import pytest
 from cards import card
 from reading import reading_ease
 from sovereign_ml.card.questions import choices, walk
-from sovereign_ml.card.render.speech import said
+from sovereign_ml.card.render.speech import figure, interval, said
 from sovereign_ml.card.schema import facts_data, people
 from sovereign_ml.card.schema.data_life import StoredObject
 from sovereign_ml.config.retention_periods import RetentionSettings, Start
@@ -104,7 +104,24 @@ def test_numbers_dates_and_periods_are_those_of_the_language() -> None:
     german = catalogue("de")
     assert german.number(1234.5, 2) == "1.234,50"
     assert said(date(2026, 3, 1), german) == "1. März 2026"
-    assert [said(p, german) for p in ("P1M", "P24M", "P2Y6M")] == ["1 Monat", "24 Monate", "P2Y6M"]
+    assert [said(p, german) for p in ("P1M", "P24M", "P2Y6M", "P1Y1M2W1D")] == [
+        "1 Monat",
+        "24 Monate",
+        "2 Jahre und 6 Monate",
+        "1 Jahr, 1 Monat, 2 Wochen und 1 Tag",
+    ]
+    assert [
+        said(p, german) for p in ("P0Y6M", "P006M", "PT48H", "Px", "P0D", "P" + "9" * 5000)
+    ] == [
+        "6 Monate",
+        "6 Monate",
+        "PT48H",
+        "Px",
+        "P0D",
+        "P" + "9" * 5000,
+    ]
+    assert [figure(1234.5678, 2, german), figure(-0.00001, 3, german)] == ["1.234,57", "0,000"]
+    assert interval(0.7, 0.8, german) == "0,700 bis 0,800"
     assert german.cite("GDPR 13(1)(c); AI Act 26(7)") == "DSGVO 13(1)(c); KI-VO 26(7)"
     assert catalogue("en").cite("GDPR rec. 71; C-203/22 paras 58-62") == (
         "GDPR rec. 71; C-203/22 paras 58-62"

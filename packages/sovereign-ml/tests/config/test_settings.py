@@ -52,6 +52,10 @@ OWN = {
         ({"data.synthetic": "many"}, "data.synthetic is 'many'"),
         ({"retention.raw.period": "P3000Y"}, "begins before the year 1"),
         ({"retention.raw.period": "P99999999999D"}, "begins before the year 1"),
+        *(
+            ({"retention.decisions.period": period}, "is no time at all: write one day")
+            for period in ("P0D", "P0M", "P00Y", "P0Y0M0W0D", "P٠D")
+        ),
     ],
 )
 def test_a_wrong_key_or_value_gets_one_line_that_names_it(

@@ -573,3 +573,60 @@ def test_every_fact_of_a_letter_changes_with_its_source(tmp_path, texts):
     }
     left = {place: base[place] for place in base.keys() - traced - sentences - names}
     assert left == {}
+
+
+@pytest.mark.parametrize(
+    ("score", "begins", "shown"),
+    [
+        (0.3496, 0.35, "0,349"),  # rounded up it would seem to be in the band that it missed
+        (0.3504, 0.35, "0,350"),
+        (0.35412, 0.3542, "0,3541"),
+        (0.35431, 0.3542, "0,3543"),
+    ],
+)
+def test_a_score_and_the_beginning_of_a_band_do_not_contradict_each_other(
+    tmp_path, score, begins, shown
+):
+    names, below = ("low", "medium", "high"), (0.2, begins, 1.01)
+    bands = [{"name": name, "below": end} for name, end in zip(names, below, strict=True)]
+    rules = policy(bands=bands)
+    entries = logged(tmp_path, first=decision(score=score), rules=rules, texts=GERMAN)
+    text = words(to_html(letter(card("reviewed"), entries, GERMAN)))
+    assert shown in text and GERMAN.number(begins, 2 if begins == 0.35 else 4) in text
+
+
+def test_the_tables_of_a_german_letter_have_german_numbers_and_days():
+    rows = {
+        "purchases": [
+            {"event_time": "2026-01-31 07:05:09+00:00", "amount_eur": 1012.5, "category": "2026"},
+            {"event_time": "2026-03-01", "amount_eur": 0.5, "category": "2026-13-45"},
+        ]
+    }
+    row = {"score": 0.3496, "band": "high", "small": 0.0049, "as_of": "2026-11-24 00:00:00"}
+    text = words(
+        to_html(letter(card("reviewed"), texts=GERMAN, provided=rows, profile={"score": [row]}))
+    )
+    for shown in (
+        "31. Januar 2026, 07:05:09 UTC",
+        "1.012,50",
+        "1. März 2026",
+        "0,50",
+        "2026-13-45",
+    ):
+        assert shown in text
+    for shown in ("0,349", "hoch", "0,0049", "24. November 2026"):
+        assert shown in text
+    assert "2026-01-31" not in text
+
+
+def test_the_tables_of_campaigns_and_corrections_are_german_in_a_german_letter():
+    campaign = {"at": "2026-11-25T08:00:00.123456Z", "campaign": "spring", "group": "control",
+                "score": 0.7, "model_version": "acme-churn 3"}  # fmt: skip
+    noted = {"purchase": "2026-03-01 10:00:00+00:00", "name": "amount_eur", "value": "12.50",
+             "noted_at": "2026-11-26 09:00:00+00:00", "event": None}  # fmt: skip
+    rows = {"provided": {"corrections": [noted]}, "profile": {"campaigns": [campaign]}}
+    text = words(to_html(letter(card("reviewed"), texts=GERMAN, **rows)))
+    assert "erhält zum Vergleich kein Angebot" in text and "25. November 2026, 08:00:00 UTC" in text
+    assert "berichtigt Betrag in EUR" in text and "1. März 2026, 10:00:00 UTC" in text
+    for english in ("control", "noted at", "model version", "campaign"):
+        assert english not in text

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,7 +19,6 @@ from sovereign_ml.config.retention_periods import (
     RetentionPeriod,
     RetentionSettings,
     back,
-    shorter_than_log_minimum,
 )
 from sovereign_ml.data_subjects import retention
 from sovereign_ml.data_subjects.stores import mlflow_runs
@@ -283,11 +283,29 @@ def test_a_start_event_that_is_not_stored_is_refused() -> None:
         RetentionSettings(raw=RetentionPeriod(period="P1M", start="written"))
 
 
-def test_decisions_kept_for_less_than_six_months_are_below_the_minimum_for_logs() -> None:
-    assert not shorter_than_log_minimum(RetentionSettings(), NOW)
-    assert shorter_than_log_minimum(
-        RetentionSettings(decisions=RetentionPeriod(period="P5M", start="decided")), NOW
-    )
+@pytest.mark.parametrize(
+    ("risk", "short", "refused"),
+    [
+        ("high_risk", "decisions", "decisions is P5M; the card says high risk"),
+        ("high_risk", "reviews", "reviews is P5M; the card says high risk"),
+        ("?", "decisions", "leaves the risk class open.*Answer .ai_act. first"),
+        ("minimal", "decisions", ""),
+        ("high_risk", "scores", ""),
+        ("?", "", ""),
+    ],
+)
+def test_a_log_of_a_high_risk_system_stays_for_six_months(
+    risk: str, short: str, refused: str, tmp_path: Path
+) -> None:
+    (tmp_path / "card.json").write_text(json.dumps({"derived": {"ai_act": {"risk_class": risk}}}))
+    start = {"decisions": "decided", "reviews": "reviewed", "scores": "written"}
+    rules = {short: {"period": "P5M", "start": start[short]}} if short else {}
+    policy = RetentionSettings.model_validate(rules)
+    if refused:
+        with pytest.raises(Refused, match=refused):
+            retention.refuse_short_log(policy, tmp_path, NOW)
+    else:
+        retention.refuse_short_log(policy, tmp_path, NOW)
 
 
 @pytest.mark.parametrize(
@@ -330,11 +348,27 @@ def test_a_file_that_is_no_notebook_ends_no_plan(tmp_path: Path, content: str) -
     assert keeper.due(datetime.now(UTC) + timedelta(days=40)) == []
 
 
-@pytest.mark.parametrize("folder", [".", "..", "/", "data/.."])
+@pytest.mark.parametrize(
+    "folder",
+    [".", "..", "/", "data/..", "data", "data/1_raw", "governance", ".git", "notes", "link"],
+)
 def test_a_folder_of_backups_that_holds_the_project_is_refused(tmp_path: Path, folder: str) -> None:
     root = tmp_path / "acme-churn"
-    (root / "data").mkdir(parents=True)
-    with pytest.raises(Misuse, match="holds this project"):
+    (root / "data/1_raw").mkdir(parents=True)
+    (root / "notes").mkdir()
+    (root / "notes/plan.md").write_text("tracked")
+    (root / "link").symlink_to(root / "governance")
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    subprocess.run(["git", "-C", str(root), "add", "notes"], check=True)
+    with pytest.raises(Misuse, match="holds this project or a part of it"):
         retention._backups(root, folder)
-    for fine in ("backups", "../backups", "/srv/backups"):
-        assert retention._backups(root, fine) == root / fine
+
+
+def test_a_folder_of_backups_that_is_missing_is_no_empty_one(tmp_path: Path) -> None:
+    root = tmp_path / "acme-churn"
+    root.mkdir()
+    for folder in ("backups", "../backups", str(tmp_path / "srv/backups")):
+        with pytest.raises(Misuse, match="which is missing: mount its disk"):
+            retention._backups(root, folder)
+        (root / folder).mkdir(parents=True)
+        assert retention._backups(root, folder) == root / folder

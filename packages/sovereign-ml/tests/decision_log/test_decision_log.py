@@ -201,6 +201,21 @@ def test_an_objection_in_the_same_transaction_already_counts(log: DecisionLog) -
     ]
 
 
+def test_a_contest_that_waits_is_decided_before_the_case_is_past_its_period(
+    log: DecisionLog,
+) -> None:
+    drafts = [_draft(1), _draft(2), Draft("contest", "case-1", "aaaaaaaa", "{}", opens_review=True)]
+    log.append(drafts)
+    kinds, end = ("decision", "contest", "review"), "2999-01-01T00:00:00.000000Z"
+    assert log.older(end, kinds) == log.expire(end, kinds) == 1
+    assert log.review_is_open("case-1") and log.of_case("case-1")[0].body
+    body = '{"outcome": "offer", "reviewer": "Ann", "seeded": false, "override": false}'
+    (written,) = log.append([Draft("review", "case-1", "aaaaaaaa", body)])
+    assert isinstance(written, Entry)
+    assert log.expire(end, kinds) == 3
+    assert log.of_subject("aaaaaaaa") == [] and verify(log).holds
+
+
 NOTICE = json.dumps({"reason": "Checked.", "informed_on": "2026-11-24"})
 
 

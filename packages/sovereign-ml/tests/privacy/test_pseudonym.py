@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sovereign_ml.pipeline.input_checks.customer_ids import id_text
 from sovereign_ml.pseudonyms import parse_key, plain_id, pseudonyms, read_or_make_keys
+from sovereign_ml.storage import duckdb as db
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -93,3 +95,18 @@ def test_an_id_that_is_typed_as_it_stands_in_the_file_is_the_id_of_step_1(
     typed: str, known: str
 ) -> None:
     assert plain_id(typed) == known
+
+
+SPELLINGS = (
+    "Mu\u0308ller-1", "M\u00fcller-1", " \u200b 101.0\u200b ", "\ufeff101", "101.00\xa0", "\u202f7\0",
+    "\u200b \u200bA\u200b", "-3.0", "007", "1e3", "A.0", "101.0\n", "\u2003A", "\t A\r\n", "٣.0", "\uff21", "\u212b1",
+)  # fmt: skip
+
+
+def test_a_typed_id_is_spelled_as_step_1_spells_it() -> None:
+    connection = db.connect()
+    values = ", ".join("(?)" for _ in SPELLINGS)
+    rows = connection.execute(
+        f"SELECT id, {id_text('id')} FROM (VALUES {values}) AS typed(id)", list(SPELLINGS)
+    ).fetchall()
+    assert {typed: plain_id(typed) for typed, _ in rows} == dict(rows)

@@ -108,6 +108,23 @@ def test_two_people_sign_and_the_card_names_their_keys(root: Path, keys: Path) -
     assert git(root, "status", "--porcelain") == ""
 
 
+def test_a_commit_in_the_same_moment_is_not_lost(
+    root: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(root, keys, "grace")
+    by = signatures._signer
+
+    def meanwhile(*arguments: Any) -> Any:
+        git(root, "commit", "-q", "--allow-empty", "--no-gpg-sign", "-m", "somebody else")
+        return by(*arguments)
+
+    monkeypatch.setattr(signatures, "_signer", meanwhile)
+    with pytest.raises(Refused, match="The decision was not recorded"):
+        signatures.record_signed(root, decide("Grace Hopper"))
+    assert git(root, "log", "-1", "--format=%s") == "somebody else"
+    assert not (root / signatures.APPROVALS).exists()
+
+
 def test_a_principal_may_be_a_name(root: Path, keys: Path) -> None:
     (root / SIGNERS).write_text(line(keys, "grace", '"Grace Hopper"'))
     shutil.rmtree(root / ".git")

@@ -7,8 +7,11 @@ an opinion (``sign_off.dpo_opinion``) and never an approval (GDPR 38(6)).
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from contextlib import contextmanager, suppress
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -51,7 +54,7 @@ def approve(
         # A name with hidden characters stays as it is, so that the refusal can show it.
         "person": person if hidden_in(person) else plain(person),
         "decision": decision,
-        "at": at,
+        "at": _after_own(at, role, person, card.approvals),
         "comment": comment,
     }
     approval = Approval.model_validate({**fields, "card_hash": card.computed_hash()})
@@ -67,6 +70,14 @@ def approve(
         for problem in _twice(approval, [a for a in others if _is_yes(a)]):
             raise ApprovalError(problem)
     return approval
+
+
+def _after_own(at: datetime, role: str, person: str, recorded: Iterable[Approval]) -> datetime:
+    """Return ``at``, or a moment after the last decision of this person in this role."""
+    # The last word counts. With a clock that is behind, a rejection would not be it.
+    name = plain(person).casefold()
+    own = [a.at for a in recorded if a.role == role and plain(a.person).casefold() == name]
+    return max([at, *(before + timedelta(microseconds=1) for before in own)])
 
 
 def _known(role: str) -> str:
@@ -151,9 +162,31 @@ def load(path: Path) -> tuple[Approval, ...]:
         raise CardError(f"{path} is no list of approvals: {error.errors()[0]['msg']}.") from None
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process changes the approvals at ``path``, and keep others waiting."""
+    is_new = not path.parent.is_dir()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The folder is locked and not the file, which is replaced. The lock ends with the process.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+        if is_new:
+            with suppress(OSError):
+                path.parent.rmdir()
+
+
 def record(path: Path, approval: Approval) -> None:
     """Append one approval to the file. Nothing recorded before is changed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path):
+        append(path, approval)
+
+
+def append(path: Path, approval: Approval) -> None:
+    """Do what `record` does for a caller that is `alone` already."""
     # Replaced as a whole: a call that is killed must not cut what others decided.
     side = path.with_name(f".{path.name}.part")
     side.write_bytes(APPROVAL_FILE.dump_json((*load(path), approval), indent=2) + b"\n")

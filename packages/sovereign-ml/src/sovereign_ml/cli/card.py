@@ -278,6 +278,8 @@ def _decided(
                 f"Put the public keys of the approvers into {signatures.SIGNERS} and commit it "
                 "(docs/approval.md)."
             )
+        # A new card has none of the decisions about the one before.
+        card = approval.with_approvals(card, signatures.decisions(settings.root))
         recorded = approval.approve(
             card, role=role, person=person, at=now(), decision=decision, comment=comment
         )

@@ -46,6 +46,7 @@ def erase(
     """Erase people from every store (GDPR Art. 17). Without a name, finish an erasure."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import erasure
+    from sovereign_ml.data_subjects.project_stores import alone
     from sovereign_ml.project import load_project
 
     settings = load_settings(profile)
@@ -54,7 +55,8 @@ def erase(
     if again and not people and not (people := erasure.returned(stores)):
         typer.echo("No erased person is in the data, its versions, the object storage or the log.")
         return
-    receipt = erasure.erase(stores, people, reference)
+    with alone(stores):
+        receipt = erasure.erase(stores, people, reference)
     page = f"{erasure.RECEIPTS}/{receipt.id}.html"
     # A person has a pseudonym for each key, so with several keys the number is not that of people.
     people_erased = (
@@ -65,6 +67,11 @@ def erase(
     typer.echo(
         f"{len(receipt.people)} {people_erased}, {len(receipt.removed)} places. Receipt: {page}"
     )
+    # A wrong id is a person nobody knows: the receipt would look like that of a whole erasure.
+    if not receipt.removed and not receipt.remains:
+        typer.echo(
+            "  Nothing was found in any store: check the ids, which are those in your files."
+        )
     for sentence in receipt.source:
         typer.echo(f"  {sentence}")
     typer.echo(f"  Model: {receipt.model.done}")
@@ -163,6 +170,7 @@ def rectify(
     """Correct a person's data, score and decide again, and link both decisions (GDPR Art. 16)."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import rectification as request
+    from sovereign_ml.data_subjects.project_stores import alone
     from sovereign_ml.privacy import corrections
 
     settings = load_settings(profile)
@@ -180,7 +188,8 @@ def rectify(
     # The data has UTC, and a time on the command line has no zone.
     row = corrections.CorrectedRow(moment.replace(tzinfo=UTC) if moment else None, event)
     stores = project_stores(settings)
-    receipt, page = request.rectify(stores, names, row, values, reference)
+    with alone(stores):
+        receipt, page = request.rectify(stores, names, row, values, reference)
     rows = "1 row" if receipt.rows == 1 else f"{receipt.rows:,} rows"
     typer.echo(
         f"{', '.join(values)} corrected in {rows}. Receipt: {page.relative_to(settings.root)}"
@@ -223,6 +232,7 @@ def retain(
 
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import retention
+    from sovereign_ml.data_subjects.project_stores import alone
 
     stores = project_stores(load_settings(profile))
     now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
@@ -230,7 +240,11 @@ def retain(
     if at is None:
         retention.refuse_wrong_clock(stores, now)
     retention.refuse_short_log(stores.retention, stores.artifacts.card, now)
-    due = retention.apply(stores, now) if apply else retention.plan(stores, now)
+    if apply:
+        with alone(stores):
+            due = retention.apply(stores, now)
+    else:
+        due = retention.plan(stores, now)
     if json_:
         typer.echo(json.dumps([item.model_dump(mode="json") for item in due], indent=2))
         return
@@ -253,15 +267,17 @@ def rotate_key(
     """Change the key of the pseudonyms. Erasures, objections and corrections stay in force."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import key_rotation
+    from sovereign_ml.data_subjects.project_stores import alone
 
     settings = load_settings(profile)
-    done = key_rotation.rotate(
-        project_stores(settings),
-        settings.secrets.key_file,
-        # A key that the environment gives is replaced by its owner and not by this command.
-        in_use=settings.secrets.pseudonym_key is None,
-        file=new_key_file,
-    )
+    with alone(stores := project_stores(settings)):
+        done = key_rotation.rotate(
+            stores,
+            settings.secrets.key_file,
+            # A key that the environment gives is replaced by its owner and not by this command.
+            in_use=settings.secrets.pseudonym_key is None,
+            file=new_key_file,
+        )
     typer.echo(
         f"{done.people:,} people of the source have a new pseudonym. "
         f"Carried over: {done.tombstones:,} tombstones, {done.objections:,} objections and other "

@@ -45,10 +45,14 @@ class RetentionPeriod(ConfigTable):
     def _is_a_period(cls, value: str) -> str:
         if not PERIOD.fullmatch(value):
             raise ValueError("write an ISO 8601 period such as P24M, P90D or P2Y6M")
+        moment = datetime(2000, 1, 1)
         try:
-            back(datetime(2000, 1, 1), value)
+            before = back(moment, value)
         except (ValueError, OverflowError):
             raise ValueError("this period begins before the year 1: write a shorter one") from None
+        # With no time at all `churn retain --apply` would delete what the last step has just made.
+        if before == moment:
+            raise ValueError("this period is no time at all: write one day (P1D) or more")
         return value
 
     def before(self, now: datetime) -> datetime:
@@ -95,6 +99,8 @@ class RetentionSettings(ConfigTable):
         return rule
 
 
-def shorter_than_log_minimum(policy: RetentionSettings, now: datetime) -> bool:
-    """Return whether decisions would be deleted before the AI Act's minimum for logs."""
-    return policy.decisions.before(now) > back(now, LOG_MINIMUM)
+def shorter_than_log_minimum(policy: RetentionSettings, now: datetime) -> dict[str, str]:
+    """Return the periods of decisions and reviews below the AI Act's minimum for logs."""
+    rules = {"decisions": policy.decisions, "reviews": policy.reviews}
+    minimum = back(now, LOG_MINIMUM)
+    return {name: rule.period for name, rule in rules.items() if rule.before(now) > minimum}

@@ -60,7 +60,7 @@ def gather(
             for name in names:
                 decisions += access_report.decisions(log, name, texts)
                 campaigns += access_report.campaigns(log, name)
-            bars = {bar: bool(log.barred_by(bar) & set(names)) for bar in bars}
+            bars = {bar: bool(objections.standing(log, names, bar)) for bar in bars}
     # Steps copy the same rows on. Each row is shown once, from the table where it first appears.
     profile = {TABLES[table]: _rows(data, table, names) for table in PROFILE}
     if campaigns:

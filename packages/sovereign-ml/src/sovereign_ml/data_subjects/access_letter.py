@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, time
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from sovereign_ml.card.records.document import Document, Grid, Section
@@ -15,6 +17,12 @@ from sovereign_ml.texts import ENGLISH, Catalogue
 
 NARROW = 6
 """Columns that fit beside each other on a page."""
+CODED = ("band", "group", "name")
+"""Columns whose values are codes of the library: of a score, a campaign, a correction."""
+DIGITS, MOST_DIGITS = 3, 9
+"""Digits of a score after the mark, and of one beside a band that begins at more of them."""
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?)?")
+"""A day, or a time in UTC, as tables have it."""
 REASON = re.compile(r"reason_\d+")
 """Columns of the score table: single reasons, which may contradict each other. The letter gives joint ones."""
 
@@ -112,18 +120,16 @@ def _tables(key: str, tables: Mapping[str, Sequence[Row]], t: Catalogue) -> list
 def _grid(rows: Sequence[Row], title: str, t: Catalogue) -> Grid:
     """Return a table: narrow ones read across; one row, or few wide ones, read down."""
     rows = [
-        {
-            k: t.code(v) if k == "band" and v else v
-            for k, v in row.items()
-            if not REASON.fullmatch(k)
-        }
+        {k: t.code(v) if k in CODED and v else v for k, v in row.items() if not REASON.fullmatch(k)}
         for row in rows
     ]
-    names = tuple(t.input(name, t.code(name)) for name in rows[0])
+    # A column may mean less than the word elsewhere: the name in a correction is that of a column.
+    own = {name: f"column_{name}" for name in rows[0] if t.knows(f"column_{name}")}
+    names = tuple(t.input(name, t.code(own.get(name, name))) for name in rows[0])
     if len(rows) == 1:
-        down = zip(names, (_cell(value, t) for value in rows[0].values()), strict=True)
+        down = zip(names, (_cell(value, t, k) for k, value in rows[0].items()), strict=True)
         return Grid((t("heads.what"), t("heads.value")), tuple(down), title)
-    cells = [tuple(_cell(value, t) for value in row.values()) for row in rows]
+    cells = [tuple(_cell(value, t, k) for k, value in row.items()) for row in rows]
     if len(names) <= len(rows) or len(names) <= NARROW:
         return Grid(names, tuple(cells), title)
     head, *others = zip(names, *cells, strict=True)
@@ -140,15 +146,46 @@ def _periods(retention: Mapping[str, str], t: Catalogue) -> Grid:
     return Grid(heads, tuple(rows), t("letter.how_long"))
 
 
-def _cell(value: object, t: Catalogue) -> str:
+def _cell(value: object, t: Catalogue, column: str = "") -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
         return t("words.yes" if value else "words.no")
     if isinstance(value, float):
-        return t.number(value, 2)
-    # All times are in UTC, and a day ends in midnight. Neither tells the person anything.
-    return str(value).removesuffix("+00:00").removesuffix(" 00:00:00")
+        return _score(value, DIGITS, t) if column == "score" else _amount(value, t)
+    return _moment(str(value), t)
+
+
+def _amount(value: float, t: Catalogue) -> str:
+    """Return a number with two digits after the mark, and up to four for a small one."""
+    digits = 2 if abs(value) >= 1 or math.isclose(value, round(value, 2), abs_tol=1e-9) else 4
+    return t.number(value, digits)
+
+
+def _moment(text: str, t: Catalogue) -> str:
+    """Return a day or time of a table (UTC) in words, and any other text as it is."""
+    if not MOMENT.fullmatch(text):
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    # A day ends in midnight, which tells the person nothing.
+    midnight = moment.time() == time()
+    day = t.day(moment.date())
+    return day if midnight else f"{day}, {moment:%H:%M:%S} UTC"
+
+
+def _score(value: float, digits: int, t: Catalogue) -> str:
+    # Rounded up, a score just below a band would seem to be in it.
+    step = Decimal(1).scaleb(-digits)
+    return t.number(float(Decimal(str(value)).quantize(step, ROUND_FLOOR)), digits)
+
+
+def _digits(begins: Collection[float]) -> int:
+    """Return the digits after the mark with which a score shows on which side of a band it is."""
+    exponents = [Decimal(str(start)).normalize().as_tuple().exponent for start in begins]
+    return min(MOST_DIGITS, max([DIGITS, *(-int(exponent) for exponent in exponents)]))
 
 
 def _day(at: str, t: Catalogue) -> str:
@@ -156,10 +193,15 @@ def _day(at: str, t: Catalogue) -> str:
 
 
 def _one(decision: DecisionHeld, access: Access, t: Catalogue) -> Section:
-    score = t("words.none") if decision.score is None else t.number(decision.score, 3)
+    digits = _digits(decision.begins.values())
+    score = t("words.none") if decision.score is None else _score(decision.score, digits, t)
     band = t("words.none") if decision.band is None else t.code(decision.band)
     begins = ", ".join(
-        t("letter.from", band=t.code(name), score=t.number(start, 2))
+        t(
+            "letter.from",
+            band=t.code(name),
+            score=t.number(start, digits if round(start, 2) != start else 2),
+        )
         for name, start in decision.begins.items()
     )
     result = _result(decision, decision.final_outcome, t)

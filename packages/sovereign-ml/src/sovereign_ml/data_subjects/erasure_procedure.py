@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ class Journal(BaseModel):
     def save(self, path: Path) -> None:
         """Write the journal durably, readable by its owner only."""
         write_durably(path, self.model_dump_json(), mode=0o600)
+
+
+def _nameless(trace: Trace, people: Sequence[str]) -> Trace:
+    """Return the trace with a star for each of ``people`` in its place, such as a file's name."""
+    place = trace.place
+    for person in people:
+        place = place.replace(person, "*")
+    return replace(trace, place=place)
 
 
 class ErasureProcedure:
@@ -94,8 +103,12 @@ class ErasureProcedure:
             started_at=journal.started_at,
             finished_at=datetime.now(UTC),
             people=tuple(sorted(map(self._tombstones.mark, journal.people))),
-            removed=tuple(t for t in journal.found if (t.store, t.place) not in left),
-            remains=tuple(remains),
+            removed=tuple(
+                _nameless(t, journal.people)
+                for t in journal.found
+                if (t.store, t.place) not in left
+            ),
+            remains=tuple(_nameless(t, journal.people) for t in remains),
             source=tuple(source),
             model=model,
             kept=tuple(kept),

@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 from sovereign_ml.config.connections import LogLocation, SuppressionFiles
 from sovereign_ml.data_subjects import erasure
 from sovereign_ml.data_subjects.project_stores import ProjectStores
-from sovereign_ml.decision_log import DecisionLog, Draft
+from sovereign_ml.decision_log import DecisionLog, Draft, Entry
 from sovereign_ml.decision_log.entries import Bar
 from sovereign_ml.decision_log.reading import fields_of
 from sovereign_ml.errors import Misuse
@@ -25,7 +25,7 @@ from sovereign_ml.pseudonyms import names_of, pseudonyms, read_or_make_keys
 class Carried(NamedTuple):
     """Number of people in the source, and of those carried over to their new pseudonym.
 
-    ``objections`` counts withdrawals and restrictions too.
+    ``objections`` counts withdrawals and restrictions too, each kind once for a person.
     """
 
     people: int
@@ -90,30 +90,33 @@ def _tombstones(
 
 
 def _log(location: LogLocation, names: Mapping[str, str], erased: Sequence[str]) -> int:
-    """Carry bars and erasures in the log over to new pseudonyms, and return the number of bars."""
+    """Carry bars and erasures in the log over to new pseudonyms.
+
+    Returns for how many people, once for each kind of bar.
+    """
+    former: dict[str, list[str]] = {}
+    for old, new in names.items():
+        former.setdefault(new, []).append(old)
     with operation.decision_log(location) as log:
         if log is None:
             return 0
         carried = 0
         for bar in get_args(Bar):
             barred = log.barred_by(bar)
-            due = {names[name]: name for name in sorted(barred & names.keys())}
+            people = sorted({names[name] for name in barred & names.keys()})
             # The service has no key. It can bar a customer only under the new pseudonym.
-            for new in barred & due.keys():
-                del due[new]
-            carried += len(due)
-            log.append(
-                [draft for new, old in due.items() for draft in _renamed(log, bar, old, new)]
-            )
+            drafts = [draft for new in people for draft in _renamed(log, bar, former[new], new)]
+            # The log refuses a bar that stands under the new pseudonym already.
+            written = [entry for entry in log.append(drafts) if isinstance(entry, Entry)]
+            carried += len({entry.subject for entry in written})
         for name in erased:
             log.erase_subject(name)
         return carried
 
 
-def _renamed(log: DecisionLog, bar: Bar, old: str, new: str) -> list[Draft]:
-    """Return what bars ``old`` under the pseudonym ``new``, each restriction with its ground."""
-    standing = [fields_of(entry.body).get("ground") for entry in log.in_force(old, bar)]
-    bodies = [
-        {"key": "key-rotation"} | ({"ground": ground} if ground else {}) for ground in standing
-    ]
+def _renamed(log: DecisionLog, bar: Bar, former: Sequence[str], new: str) -> list[Draft]:
+    """Return what bars a person under the pseudonym ``new``, each restriction with its ground."""
+    standing = operation.standing(log, [*former, new], bar)
+    grounds = dict.fromkeys(fields_of(entry.body).get("ground") for entry in standing)
+    bodies = [{"key": "key-rotation"} | ({"ground": g} if g else {}) for g in grounds]
     return [Draft(bar, f"{bar}-{secrets.token_hex(16)}", new, json.dumps(body)) for body in bodies]

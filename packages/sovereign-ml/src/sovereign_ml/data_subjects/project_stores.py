@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +69,32 @@ class ProjectStores:
     def storage(self) -> ObjectStorage:
         """Return the bucket of ``[s3]``."""
         return self.versions.storage
+
+
+@contextmanager
+def alone(stores: ProjectStores) -> Iterator[None]:
+    """Run the block unless another request or deletion runs in the project on this machine.
+
+    Two erasures at once would share one journal, and the first to end would delete it. Raises
+    Misuse. The lock ends with the process. An image has no journal, and needs none.
+    """
+    if stores.versions.from_image:
+        yield
+        return
+    notes = stores.root / ".churn/rights"
+    notes.mkdir(parents=True, exist_ok=True)
+    folder = os.open(notes, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Misuse(
+                "Another erasure, correction, rotation or deletion by age runs in this project: "
+                "wait until it has ended, then call this again."
+            ) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 COUNTED = {

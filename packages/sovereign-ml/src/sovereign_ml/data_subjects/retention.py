@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sovereign_ml.card.schema import NOT_ANSWERED
 from sovereign_ml.config.retention_periods import (
     LOG_MINIMUM,
     RetentionSettings,
@@ -45,6 +46,8 @@ from sovereign_ml.privacy.tombstones import write_durably
 from sovereign_ml.storage.artifacts import read_json
 
 NOTES = Path(".churn/rights/retention.json")
+OURS = ("data", ".git", ".dvc", ".churn", ".mlflow", "build", "governance")
+"""Folders of the project that no other program fills with backups."""
 BEHIND, AHEAD = timedelta(days=1), timedelta(days=31)
 """How far the clock may be from what is on record. No default period is shorter than a month."""
 
@@ -56,17 +59,23 @@ def plan(stores: ProjectStores, now: datetime) -> list[Due]:
 
 
 def refuse_short_log(policy: RetentionSettings, folder: Path, now: datetime) -> None:
-    """Refuse a period for decisions below the AI Act's six months for logs.
+    """Refuse a period for decisions or reviews below the AI Act's six months for logs.
 
-    Raises Refused if the card in ``folder`` says high risk.
+    Raises Refused if the card in ``folder`` says high risk, or does not say the risk class yet.
     """
     card = folder / "card.json"
     risk = read_json(card)["derived"]["ai_act"]["risk_class"] if card.is_file() else ""
-    if risk == "high_risk" and shorter_than_log_minimum(policy, now):
+    short = shorter_than_log_minimum(policy, now)
+    if short and risk in ("high_risk", NOT_ANSWERED):
+        periods = " and ".join(f"{name} is {period}" for name, period in short.items())
+        stated, way_out = (
+            ("says high risk", "Lengthen the period.")
+            if risk == "high_risk"
+            else ("leaves the risk class open", "Answer [ai_act] first, or lengthen the period.")
+        )
         raise Refused(
-            f"[retention] decisions is {policy.decisions.period}; the card says high risk, and the "
-            f"AI Act (Art. 19(1), 26(6)) asks for logs of at least {LOG_MINIMUM}. "
-            "Lengthen the period."
+            f"[retention] {periods}; the card {stated}, and the AI Act (Art. 19(1), 26(6)) asks "
+            f"for logs of a high-risk system of at least {LOG_MINIMUM}. {way_out}"
         )
 
 
@@ -202,12 +211,28 @@ def _others(stores: ProjectStores) -> list[Keeper]:
 
 
 def _backups(root: Path, name: str) -> Path:
-    """Return the folder of backups. Raises Misuse if it holds the project: all old files would go."""
+    """Return the folder of backups.
+
+    Raises Misuse if it holds files of the project, all of which would go when they are old, or if
+    it is missing, as on a disk that is not mounted.
+    """
     folder = (root / name).resolve()
-    if root.resolve().is_relative_to(folder):
+    parts = [(root / part).resolve() for part in OURS]
+    try:
+        tracked = ask(root, "ls-files", "--", str(folder))
+    except GitError:
+        # Git answers for no folder outside the project.
+        tracked = ""
+    within = any(folder.is_relative_to(part) for part in parts)
+    if root.resolve().is_relative_to(folder) or within or tracked:
         raise Misuse(
-            f"[retention] backups.folder is '{name}', which holds this project, and every old file "
-            "in it would be deleted: name a folder of nothing but backups."
+            f"[retention] backups.folder is '{name}', which holds this project or a part of it, and "
+            "every old file in it would be deleted: name a folder of nothing but backups."
+        )
+    if not folder.is_dir():
+        raise Misuse(
+            f"[retention] backups.folder is '{name}', which is missing: mount its disk, or correct "
+            "the name. Old backups may be in it."
         )
     return root / name
 

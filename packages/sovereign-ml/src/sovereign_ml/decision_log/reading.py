@@ -292,6 +292,12 @@ def older_than(before: str, kinds: Sequence[str]) -> tuple[str, tuple[str, ...]]
         f" AND NOT EXISTS (SELECT 1 FROM {TABLES['restriction']} AS listed "  # noqa: S608
         "WHERE listed.subject = decision_log.subject)"
     )
+    # GDPR 22(3): a contest that waits is heard, whatever the age of the decision. Without the
+    # decision nobody could decide it any more.
+    condition += (
+        " AND NOT EXISTS (SELECT 1 FROM open_reviews AS waiting "
+        "WHERE waiting.case_id = decision_log.case_id AND waiting.kind = 'contest')"
+    )
     return condition, (before, *kinds)
 
 

@@ -103,7 +103,8 @@ class DecisionLog(LogReader):
 
         The rule is Art. 5(1)(e). ``before`` is UTC, ISO 8601. ``kinds`` limits it to these kinds of
         entries. Entries about somebody whose processing is restricted are kept (Art. 18(2): storage
-        goes on, because the person may need them for a claim, Art. 18(1)(c)).
+        goes on, because the person may need them for a claim, Art. 18(1)(c)), and those of a case
+        that was contested and waits for a decision (Art. 22(3)).
         """
         return self._blank(*older_than(before, kinds), "retention period over")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +31,12 @@ OF_A_CUSTOMER = {
     "country": "VARCHAR",
 }
 NEVER_EMPTY = ("event_time", "amount_eur")
-LONGEST_WORD = 64
-"""Characters of a category and of the kind of an event, as the contract has them."""
+WORDS, LONGEST_WORD = ("category", "kind", "country"), 64
+"""Columns with a word, and its characters, as the contract has them."""
+# The database would round 12.345, and take the 1.000 of German for one euro.
+AMOUNT = re.compile(r"[+-]?[0-9]+(\.[0-9]{1,2})?")
+FIRST_YEAR = 1900
+"""Earliest year of birth in the contract."""
 SHAPE = (
     "customer_id VARCHAR, purchase TIMESTAMPTZ, name VARCHAR, value VARCHAR, "
     "noted_at TIMESTAMPTZ, event VARCHAR"
@@ -113,11 +118,20 @@ def _check(connection: duckdb.DuckDBPyConnection, row: CorrectedRow, name: str, 
     if fits and sql_type in ("DOUBLE", "TIMESTAMPTZ"):
         finite = connection.execute(f"SELECT isfinite(CAST(? AS {sql_type}))", [value])
         fits = finite.fetchone() == (True,)
+    # A year that Python lacks, such as one before Christ, comes as text.
+    if converted and sql_type == "TIMESTAMPTZ" and not isinstance(converted[0], datetime):
+        fits = False
     if not fits:
         raise Misuse(f"{name} = {value!r} is no {sql_type.partition('(')[0].lower()}.")
+    if name == "amount_eur" and not AMOUNT.fullmatch(value):
+        raise Misuse(f"{name} = {value!r}: write euros and cents with a point, such as 1234.50.")
+    year = datetime.now(UTC).year
+    # A year with a fraction would be rounded.
+    if name == "birth_year" and not (value.isdecimal() and FIRST_YEAR <= int(value) <= year):
+        raise Misuse(f"{name} = {value!r}: write a year from {FIRST_YEAR} to {year}, such as 1985.")
     if name == "event_time" and converted and converted[0] > datetime.now(UTC):
         raise Misuse(f"event_time = {value!r} is in the future: step 1 would set the row aside.")
-    if name in ("category", "kind") and (len(value) > LONGEST_WORD or not value.isprintable()):
+    if name in WORDS and (len(value) > LONGEST_WORD or not value.isprintable()):
         raise Misuse(
             f"{name} has {len(value):,} characters or a line break: "
             f"give one line of at most {LONGEST_WORD}."

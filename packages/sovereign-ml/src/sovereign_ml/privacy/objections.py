@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from sovereign_ml.config.connections import LogLocation
-from sovereign_ml.decision_log import DecisionLog, LogUnavailableError, open_log
+from sovereign_ml.decision_log import DecisionLog, Entry, LogUnavailableError, open_log
 from sovereign_ml.decision_log.entries import BARS, Bar
 from sovereign_ml.decision_log.evidence import of_decisions, of_outcomes, of_reviews
+from sovereign_ml.decision_log.reading import ENDS, fields_of
 from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy import subjects
+from sovereign_ml.pseudonyms import names_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,6 +58,30 @@ def barred(location: LogLocation) -> dict[Bar, frozenset[str]]:
         return {bar: frozenset(log.barred_by(bar)) if log else frozenset() for bar in get_args(Bar)}
 
 
+def standing(log: DecisionLog, names: Sequence[str], bar: Bar) -> list[Entry]:
+    """Return what bars one person, whose pseudonyms under all keys are ``names``.
+
+    After a rotation of the key a bar stands under two pseudonyms, and nothing in the log connects
+    them. What ends it is about one of them, and ends every older bar of the person with that
+    ground.
+    """
+    bars = [entry for name in names for entry in log.in_force(name, bar)]
+    if bar not in ENDS:
+        return bars
+    history = [entry for name in names for entry in log.of_subject(name)]
+    grounds = {entry.case_id: _ground(entry) for entry in history if entry.kind == bar}
+    ended: dict[object, int] = {}
+    for entry in history:
+        if entry.kind == ENDS[bar]:
+            ground = grounds.get(entry.case_id)
+            ended[ground] = max(ended.get(ground, 0), entry.seq)
+    return [entry for entry in bars if entry.seq > ended.get(_ground(entry), 0)]
+
+
+def _ground(entry: Entry) -> object:
+    return fields_of(entry.body).get("ground")
+
+
 def fingerprint(location: LogLocation, pinned: Mapping[str, Any]) -> dict[str, str]:
     """Return entries for ``data/source.json`` that change with the bars, empty without any."""
     if not location.address:
@@ -95,9 +121,25 @@ def mark(
     if not any(people.values()):
         return
     names = subjects.names(connection, keys, set().union(*people.values()))
-    for bar, against in people.items():
-        ids = [names[name] for name in names.keys() & against]
-        subjects.mark(connection, BARS[bar], ids)
+    with decision_log(location) as log:
+        for bar, against in people.items():
+            ids = {names[name] for name in names.keys() & against}
+            freed = _freed(log, bar, ids, keys) if log else set()
+            subjects.mark(connection, BARS[bar], ids - freed)
+
+
+def _freed(log: DecisionLog, bar: Bar, ids: Collection[str], keys: Sequence[bytes]) -> set[str]:
+    """Return those of ``ids`` whose bar stands under a former pseudonym only, and has ended."""
+    # With one key the list of the log is right, and nobody has to be looked up.
+    if len(keys) == 1 or bar not in ENDS:
+        return set()
+    lifted = log.subjects(ENDS[bar])
+    names = {id_: [*names_of([id_], keys)] for id_ in ids}
+    return {
+        id_
+        for id_, own in names.items()
+        if not lifted.isdisjoint(own) and not standing(log, own, bar)
+    }
 
 
 def _key(bar: str) -> str:

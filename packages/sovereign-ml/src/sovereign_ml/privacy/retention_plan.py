@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sovereign_ml.errors import Misuse
 from sovereign_ml.privacy.tombstones import write_durably
 
 LAST_RUN = Path("governance/retention.json")
@@ -82,5 +83,13 @@ def note(path: Path, now: datetime, remaining: Sequence[Due]) -> None:
 
 
 def last_run(path: Path) -> LastRun | None:
-    """Return the last run, None before the first."""
-    return LastRun.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """Return the last run, None before the first. Raises Misuse for a damaged file."""
+    if not path.is_file():
+        return None
+    try:
+        return LastRun.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise Misuse(
+            f"{path} is not as `churn retain --apply` wrote it, perhaps after a merge of two "
+            "branches: take that of the last commit, or call `churn retain --apply` again."
+        ) from None

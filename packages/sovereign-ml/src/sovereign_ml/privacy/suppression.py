@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 FOLDER = "governance"
 KEY_FILE, EXPIRY = "key.txt", "expired.txt"
+SENTENCE = "Purchases before"
+SIGN = re.compile(r"\b[0-9a-f]{16}\b")
 
 
 def tombstones(files: SuppressionFiles) -> Tombstones:
@@ -39,16 +42,29 @@ def expired_before(files: SuppressionFiles) -> datetime | None:
 
 
 def cut_off(text: str) -> datetime:
-    """Return the moment in the content of ``expired.txt``."""
-    # The file is a sentence for readers of git, which ends with the moment.
-    return datetime.fromisoformat(text.rsplit(maxsplit=1)[-1])
+    """Return the moment in the content of ``expired.txt``, the last of several.
+
+    Raises Misuse if there is none.
+    """
+    # The file is a sentence for readers of git, which ends with the moment. A merge of two branches
+    # leaves two of them, and purchases before either were deleted.
+    words = [line.split()[-1] for line in text.splitlines() if line.startswith(SENTENCE)]
+    try:
+        moments = [datetime.fromisoformat(word) for word in words]
+        return max(moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
+    except ValueError:
+        raise Misuse(
+            f"{FOLDER}/{EXPIRY} does not say before which moment purchases were deleted: take the "
+            "file of the last commit again, with one line such as "
+            f"'{SENTENCE} 2026-11-28T03:00:00+00:00'."
+        ) from None
 
 
 def expire_before(files: SuppressionFiles, moment: datetime) -> None:
     """Make step 1 leave out purchases before ``moment``. An earlier moment changes nothing."""
     present = expired_before(files)
     if present is None or moment > present:
-        write_durably(files.folder / EXPIRY, f"Purchases before {moment.isoformat()}\n")
+        write_durably(files.folder / EXPIRY, f"{SENTENCE} {moment.astimezone(UTC).isoformat()}\n")
 
 
 def fingerprint(files: SuppressionFiles) -> dict[str, str]:
@@ -104,9 +120,17 @@ def note_key(files: SuppressionFiles, key: bytes) -> None:
 
 
 def noted_key(files: SuppressionFiles) -> str:
-    """Return the sign of the key of the last rotation, empty without any."""
+    """Return the sign of the key of the last rotation, empty without any. Raises Misuse."""
     path = files.folder / KEY_FILE
-    return path.read_text(encoding="utf-8").split()[-1] if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    signs = set(SIGN.findall(path.read_text(encoding="utf-8")))
+    if len(signs) != 1:
+        raise Misuse(
+            f"{FOLDER}/{KEY_FILE} names {len(signs)} keys, as after a merge of two branches: keep "
+            "the line of the last rotation."
+        )
+    return signs.pop()
 
 
 def check_key(files: SuppressionFiles) -> None:

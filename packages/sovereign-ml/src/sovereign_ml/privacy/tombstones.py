@@ -72,7 +72,9 @@ def _mark(key: bytes, pseudonym: str) -> str:
 
 def marks(text: str) -> list[str]:
     """Return the lines of tombstones in a file: keyed hash, day, receipt."""
-    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    # A merge of two branches leaves its signs, and the tombstones of both.
+    others = ("#", "<<<<<<<", "|||||||", "=======", ">>>>>>>")
+    return [line for line in text.splitlines() if line.strip() and not line.startswith(others)]
 
 
 def _lines(file: Path) -> list[str]:

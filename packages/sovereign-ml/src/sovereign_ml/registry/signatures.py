@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from sovereign_ml import git
-from sovereign_ml.card.approval import APPROVAL_FILE, load, record
+from sovereign_ml.card.approval import APPROVAL_FILE, alone, append, load
 from sovereign_ml.card.person_names import same_person
 from sovereign_ml.card.schema.model_card import Approval
 from sovereign_ml.errors import Refused
@@ -78,12 +78,13 @@ def record_signed(root: Path, approval: Approval) -> Approval:
     """
     allowed = allowed_keys(root) or ""
     try:
-        with git.put_back_on_error(root, APPROVALS):
-            record(root / APPROVALS, approval)
+        with alone(root / APPROVALS), git.put_back_on_error(root, APPROVALS):
+            parent = git.ask(root, "rev-parse", "HEAD")
+            append(root / APPROVALS, approval)
             git.ask(root, "add", "--", str(APPROVALS))
             message = f"Card {approval.card_hash[:12]}: {approval.decision} as {approval.role}"
-            sign = ("commit-tree", "-S", "-p", "HEAD", "-m", message)
-            commit = git.ask(root, *sign, _tree_with_record(root))
+            sign = ("commit-tree", "-S", "-p", parent, "-m", message)
+            commit = git.ask(root, *sign, _tree_with_record(root, parent))
             signer = signer_of(root, commit, allowed)
             if signer is None:
                 raise GitError(
@@ -93,7 +94,8 @@ def record_signed(root: Path, approval: Approval) -> Approval:
                 raise GitError(f"the key belongs to {signer.name}, not to {approval.person}")
             # The branch moves last: until here a refused signature leaves only an unreachable
             # commit.
-            git.ask(root, "update-ref", "-m", message, "HEAD", commit)
+            # Git refuses to move it where somebody else has committed in the meantime.
+            git.ask(root, "update-ref", "-m", message, "HEAD", commit, parent)
     except GitError as error:
         raise Refused(
             f"The decision was not recorded. Git says: {error}. Set user.signingkey and gpg.format "
@@ -102,15 +104,15 @@ def record_signed(root: Path, approval: Approval) -> Approval:
     return _by(approval, signer)
 
 
-def _tree_with_record(root: Path) -> str:
-    """Return the tree of the last commit plus the record, without anything else that is staged."""
+def _tree_with_record(root: Path, commit: str) -> str:
+    """Return the tree of ``commit`` plus the record, without anything else that is staged."""
     # Names that are not ASCII come quoted without -z.
     name = git.ask(root, "ls-files", "-z", "--full-name", "--", str(APPROVALS)).rstrip("\0")
     blob = git.ask(root, "hash-object", "-w", "--", str(APPROVALS))
     with TemporaryDirectory() as folder:
         # An index of its own, so that what the person has staged stays as it is.
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        git.ask(root, "read-tree", "HEAD", extra=index)
+        git.ask(root, "read-tree", commit, extra=index)
         git.ask(root, "update-index", "--add", "--cacheinfo", f"100644,{blob},{name}", extra=index)
         return git.ask(root, "write-tree", extra=index)
 

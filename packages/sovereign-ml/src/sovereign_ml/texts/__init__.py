@@ -20,7 +20,8 @@ from sovereign_ml.errors import Misuse
 HERE: Final = Path(__file__).parent
 PACKAGED: Final = tuple(sorted(path.stem for path in HERE.glob("*.toml")))
 LANGUAGE: Final = re.compile(r"[a-z]{2}")
-PERIOD: Final = re.compile(r"P(\d+)([YMWD])")
+PERIOD: Final = re.compile(r"P(?=\d)(?:(\d{1,6})Y)?(?:(\d{1,6})M)?(?:(\d{1,6})W)?(?:(\d{1,6})D)?")
+"""Years, months, weeks and days; Python refuses to read a number of thousands of digits."""
 
 
 class Catalogue:
@@ -74,11 +75,16 @@ class Catalogue:
         return f"{text}, {value:%H:%M} UTC" if isinstance(value, datetime) else text
 
     def period(self, text: str) -> str:
-        """Return the words for an ISO 8601 period such as ``P24M``. Leave other text as it is."""
-        if not (period := PERIOD.fullmatch(text)):
-            return text
-        form = "one" if period[1] == "1" else "many"
-        return f"{period[1]} {self(f'units.{period[2]}_{form}')}"
+        """Return the words for an ISO 8601 period such as ``P2Y6M``. Leave other text as it is."""
+        numbers = period.groups() if (period := PERIOD.fullmatch(text)) else ()
+        parts = [
+            f"{int(number)} {self(f'units.{unit}_one' if int(number) == 1 else f'units.{unit}_many')}"
+            for number, unit in zip(numbers, "YMWD", strict=False)
+            if number and int(number)
+        ]
+        if len(parts) < 2:
+            return parts[0] if parts else text
+        return f"{', '.join(parts[:-1])} {self('words.and')} {parts[-1]}"
 
 
 @cache

@@ -154,7 +154,11 @@ def _lawful(sheet: Sheet) -> Section:
 
 def _minimal(sheet: Sheet) -> Section:
     rows = [
-        (sheet.input(f), sheet.cell(f.necessity_reason or None), figure(f.ablation_delta, 4))
+        (
+            sheet.input(f),
+            sheet.cell(f.necessity_reason or None),
+            figure(f.ablation_delta, 4, sheet.t),
+        )
         for f in sheet.card.facts.data.features
     ]
     heads = ("heads.input", "heads.why", "heads.loss")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from sovereign_ml.card.render.html import template
@@ -111,8 +111,17 @@ def to_data(document: Document) -> dict[str, Any]:
         "language": document.t.language,
         "bound_to": document.bound,
         "open_points": list(document.open_points),
-        "sections": [asdict(section) for section in document.sections],
+        "sections": [asdict(_in_words(section, document.t)) for section in document.sections],
     }
+
+
+def _in_words(section: Section, t: Catalogue) -> Section:
+    """Return a section whose open cells say so in the language of the document."""
+    grids = []
+    for grid in section.grids:
+        rows = (tuple(t("words.open") if c == OPEN_TEXT else c for c in row) for row in grid.rows)
+        grids.append(replace(grid, rows=tuple(rows)))
+    return replace(section, grids=tuple(grids))
 
 
 def to_csv(document: Document) -> str:
@@ -124,19 +133,18 @@ def to_csv(document: Document) -> str:
     for section in document.sections:
         place = (section.title, section.article)
         rows += [(*place, line.label, line.text, line.open) for line in section.lines]
-        for grid in section.grids:
-            for row in grid.rows:
-                first = row[0]
-                for head, cell in zip(grid.head[1:], row[1:], strict=False):
-                    rows.append((*place, f"{first}: {head}", cell, cell == OPEN_TEXT))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+        for grid, worded in zip(section.grids, _in_words(section, document.t).grids, strict=True):
+            for row, texts in zip(grid.rows, worded.rows, strict=True):
+                for head, cell, text in zip(grid.head[1:], row[1:], texts[1:], strict=False):
+                    rows.append((*place, f"{texts[0]}: {head}", text, cell == OPEN_TEXT))
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
     writer.writerow(("section", "article", "what", "value", "open"))
     writer.writerows([_harmless(cell) for cell in row] for row in rows)
-    return text.getvalue()
+    return written.getvalue()
 
 
 def _harmless(cell: object) -> str:
     """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
     text = str(cell)
-    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+    return f"'{text}" if text[:1] in "=+-@\t\r\n" else text

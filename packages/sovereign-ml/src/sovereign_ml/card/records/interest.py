@@ -9,7 +9,7 @@ from sovereign_ml.card.records import common
 from sovereign_ml.card.records.binding import document
 from sovereign_ml.card.records.document import Document, Grid, Section
 from sovereign_ml.card.records.sheet import DASH, Sheet
-from sovereign_ml.card.render.speech import OPEN_TEXT, figure, interval
+from sovereign_ml.card.render.speech import OPEN_TEXT, figure, measured
 from sovereign_ml.card.render.view import CardLine
 
 TABLE = "legitimate_interest"
@@ -38,17 +38,15 @@ def measured_necessity(sheet: Sheet) -> tuple[Grid, tuple[str, ...]]:
         rows = [(t("lia.model"), OPEN_TEXT, OPEN_TEXT, DASH)]
         return sheet.grid("grids.rules", *_HEADS, rows=rows), ()
     best = metrics["roc_auc"]
-    reach = interval(best.low, best.high)
     brier = metrics["brier"].value if "brier" in metrics else None
-    model = f"{figure(best.value)}{f' ({reach})' if reach else ''}"
-    rows, points = [(t("lia.model"), model, figure(brier), DASH)], []
+    rows, points = [(t("lia.model"), measured(best, t), figure(brier, 3, t), DASH)], []
     for name, values in evaluation.baselines.items():
         value = values.get("roc_auc")
-        loss = DASH if value is None else figure(best.value - value)
-        rows.append((t.code(name), figure(value), figure(values.get("brier")), loss))
+        loss = DASH if value is None else figure(best.value - value, 3, t)
+        rows.append((t.code(name), figure(value, 3, t), figure(values.get("brier"), 3, t), loss))
         # A rule inside the model's interval does as well as the model.
         if value is not None and value >= (best.value if best.low is None else best.low):
-            points.append(t("points.rule_as_good", rule=t.code(name), value=figure(value)))
+            points.append(t("points.rule_as_good", rule=t.code(name), value=figure(value, 3, t)))
     # Without a simple rule to compare with, nothing shows that the model is needed.
     if not any("roc_auc" in values for values in evaluation.baselines.values()):
         points.append(t("points.no_rule"))
@@ -68,7 +66,7 @@ def offers(sheet: Sheet) -> CardLine:
         text = sheet.t("words.campaign_none")
     else:
         numbers = {
-            name: f"{100 * value:+.1f}"
+            name: f"{'+' if value > 0 else ''}{figure(100 * value, 1, sheet.t)}"
             for name in ("prevented", "low", "high")
             if (value := getattr(facts, name)) is not None
         }

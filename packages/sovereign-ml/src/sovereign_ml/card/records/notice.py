@@ -142,8 +142,8 @@ def _automated(sheet: Sheet) -> Section:
     t, facts = sheet.t, sheet.card.facts
     labels = {f.label: sheet.input(f) for f in facts.data.features}
     main = [labels.get(name, name) for name in facts.explanation.main_factors]
-    bands = [band.name for band in facts.decision.bands]
-    names = {"bands": ", ".join(bands), "action": facts.decision.action_band}
+    bands = [t.code(band.name) for band in facts.decision.bands]
+    names = {"bands": ", ".join(bands), "action": t.code(facts.decision.action_band or "")}
     acts = t("notice.bands", **names) if facts.decision.action_band else None
     lines: tuple[CardLine, ...] = (
         sheet.line("notice.predicts", "data.label_definition"),

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from sovereign_ml.card.records.sheet import Sheet
 from sovereign_ml.card.render.figures import gaps
-from sovereign_ml.card.render.speech import GAPS, figure, interval, said
+from sovereign_ml.card.render.speech import figure, measured, said
+from sovereign_ml.card.schema.facts_model import AttackTest
+from sovereign_ml.texts import ENGLISH, Catalogue
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,24 @@ def _risk(sheet: Sheet, key: str, evidence: str, measure: str, point: str = "") 
 
 def _unfair(sheet: Sheet) -> Risk:
     t, evaluation = sheet.t, sheet.card.facts.evaluation
-    rows = gaps(sheet.card)
-    # ``gaps`` names the metrics in English, and a document has a language of its own.
-    metrics = {english: t.code(metric) for metric, english in GAPS.items()}
-    compared = {row.compared: metrics.get(row.compared, row.compared) for row in rows}
+    # ``gaps`` has its words in English, and a document has a language of its own.
+    measures = list(zip(evaluation.fairness, gaps(sheet.card), strict=True))
     evidence = "; ".join(
-        t("risks.gap", group=t.code(row.group), compared=compared[row.compared], value=row.value)
-        for row in rows
+        t(
+            "risks.gap",
+            group=t.code(gap.group),
+            compared=t.code(gap.metric),
+            value=figure(gap.value, 3, t),
+        )
+        for gap, _ in measures
     )
     above = [
-        f"{t.code(row.group)} ({compared[row.compared]})" for row in rows if row.within is False
+        f"{t.code(gap.group)} ({t.code(gap.metric)})"
+        for gap, row in measures
+        if row.within is False
     ]
     # Nothing measured is no proof of fairness, so the assessment says so.
-    point = "" if rows else t("risks.no_gap")
+    point = "" if measures else t("risks.no_gap")
     if above:
         point = t("risks.gap_above", groups=", ".join(above))
     unmeasured = evaluation.fairness_not_measured_because or t("words.open")
@@ -71,14 +78,16 @@ def _excluded(sheet: Sheet) -> Risk:
 
 def _wrong(sheet: Sheet) -> Risk:
     metrics = sheet.card.facts.evaluation.metrics
-    named = {"roc_auc": "ROC AUC", "brier": "Brier", "calibration_slope": "calibration slope"}
-    evidence = []
-    for name, label in named.items():
-        if name in metrics:
-            low_high = interval(metrics[name].low, metrics[name].high)
-            evidence.append(
-                f"{label} {figure(metrics[name].value)}{f' ({low_high})' if low_high else ''}"
-            )
+    named = {
+        "roc_auc": "heads.roc_auc",
+        "brier": "heads.brier",
+        "calibration_slope": "heads.calibration_slope",
+    }
+    evidence = [
+        f"{sheet.t(label)} {measured(metrics[name], sheet.t)}"
+        for name, label in named.items()
+        if name in metrics
+    ]
     return _risk(
         sheet,
         "wrong",
@@ -130,9 +139,9 @@ def _memorised(sheet: Sheet) -> Risk:
         t(
             "risks.attack",
             attack=t.code(test.attack),
-            metric=test.metric,
-            value=figure(test.value),
-            limit=figure(test.limit),
+            metric=_metric(test, t),
+            value=figure(test.value, 3, t),
+            limit=figure(test.limit, 3, t),
         )
         for test in privacy.tests
     )
@@ -147,6 +156,12 @@ def _memorised(sheet: Sheet) -> Risk:
     )
     proof = privacy.stores_training_rows_proof or t("words.open")
     return _risk(sheet, "memorised", evidence, proof, point)
+
+
+def _metric(test: AttackTest, t: Catalogue) -> str:
+    """Return what a test measured, in words of the language where it is one of step 7."""
+    own = f"{test.attack}_metric"
+    return t.code(own) if test.metric == ENGLISH.code(own) else test.metric
 
 
 def _leaked(sheet: Sheet) -> Risk:

@@ -51,10 +51,10 @@ def _used(sheet: Sheet) -> Section:
     facts, t = sheet.card.facts.review, sheet.t
     rows = [
         (t("staff.cases"), said(facts.cases, t) if facts.cases is not None else "–"),
-        (t("staff.override_rate"), figure(facts.override_rate, 2)),
-        (t("staff.median"), figure(facts.median_seconds, 0)),
-        (t("staff.per_day"), figure(facts.cases_per_reviewer_day, 1)),
-        (t("staff.caught"), figure(facts.seeded_error_catch_rate, 2)),
+        (t("staff.override_rate"), figure(facts.override_rate, 2, t)),
+        (t("staff.median"), figure(facts.median_seconds, 0, t)),
+        (t("staff.per_day"), figure(facts.cases_per_reviewer_day, 1, t)),
+        (t("staff.caught"), figure(facts.seeded_error_catch_rate, 2, t)),
     ]
     grid = sheet.grid("grids.on_card", "heads.figure", "heads.value", rows=rows)
     added = sheet.added.staff

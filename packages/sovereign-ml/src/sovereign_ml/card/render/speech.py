@@ -9,6 +9,7 @@ import re
 from datetime import date
 
 from sovereign_ml.card.schema.base import NOT_ANSWERED, Group, is_open
+from sovereign_ml.card.schema.facts_model import Estimate
 from sovereign_ml.texts import ENGLISH, Catalogue
 
 OPEN_TEXT = ENGLISH("words.open")
@@ -77,14 +78,22 @@ def group(name: str) -> str:
     return f"{code(column)}: {LEADING_ZEROS.sub('', value)}" if value else code(column)
 
 
-def figure(value: float | None, digits: int = 3) -> str:
+def figure(value: float | None, digits: int = 3, texts: Catalogue = ENGLISH) -> str:
     """Return a figure with a fixed number of digits, or a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else texts.number(value, digits)
 
 
-def interval(low: float | None, high: float | None) -> str:
+def interval(low: float | None, high: float | None, texts: Catalogue = ENGLISH) -> str:
     """Return an interval such as 0.700 to 0.800, or "" without both ends."""
-    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    if low is None or high is None:
+        return ""
+    return texts("words.interval", low=figure(low, 3, texts), high=figure(high, 3, texts))
+
+
+def measured(estimate: Estimate, texts: Catalogue) -> str:
+    """Return an estimate with its interval, such as 0.750 (0.700 to 0.800)."""
+    reach = interval(estimate.low, estimate.high, texts)
+    return figure(estimate.value, 3, texts) + (f" ({reach})" if reach else "")
 
 
 def _scalar(value: object, texts: Catalogue) -> str:

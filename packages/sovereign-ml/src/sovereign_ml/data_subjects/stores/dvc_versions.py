@@ -13,7 +13,7 @@ from typing import Any
 
 from sovereign_ml import git
 from sovereign_ml.config.connections import BUCKET_REMOTE
-from sovereign_ml.data_subjects.stores.files import digest_of, entries, is_whole
+from sovereign_ml.data_subjects.stores.files import digest_of, entries, held, is_whole
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.git import GitError
 from sovereign_ml.storage.dvc import _repo, _stop
@@ -57,27 +57,56 @@ def run_only(root: Path, stages: Sequence[str]) -> None:
 def places(root: Path, remote: str) -> dict[str, Path]:
     """Return the folders that hold objects: the cache, and each folder remote with a push.
 
-    Raises Misuse if ``remote`` is neither a folder nor the bucket of ``[s3]``, because its old
-    versions cannot be deleted.
+    ``remote`` is that of the profile. Raises Misuse if a remote is neither a folder nor the bucket
+    of ``[s3]``, because its old versions cannot be deleted, or if its folder seems not mounted.
     """
+    from dvc.fs import get_fs_config
+
     with _in(root) as repo:
         # DVC 3 names files/md5 as its cache. Objects of DVC 2 lie above it.
         cache = {"cache": Path(repo.cache.local.path).parents[1]}
-        remotes: dict[str, Any] = dict(repo.config["remote"])
-    urls = {name: str(config.get("url", "")) for name, config in remotes.items()}
-    if "://" in (url := urls.get(remote, "")) and remote != BUCKET_REMOTE:
-        raise Misuse(
-            f"The DVC remote '{remote}' is {url.partition(':')[0]}: old versions are removed from "
-            f"the cache, folder remotes and the bucket of [s3] (remote '{BUCKET_REMOTE}'). "
-            "Use one of these as dvc_remote."
-        )
-    folders = {
-        name: (root / ".dvc" / url).resolve()
-        for name, url in urls.items()
-        if url and "://" not in url
-    }
+        # A remote may name a folder of another one: remote://nas/churn.
+        urls = {
+            name: str(get_fs_config(repo.config, name=name).get("url", ""))
+            for name in repo.config["remote"]
+        }
+    for name, url in urls.items():
+        if "://" in url and name != BUCKET_REMOTE:
+            raise Misuse(_no_folder(name, url))
+    folders = {name: Path(url).resolve() for name, url in urls.items() if url and "://" not in url}
+    for name, folder in folders.items():
+        if _is_away(folder):
+            raise Misuse(
+                f"The folder {folder} of the DVC remote '{name}' is missing or empty: mount it, "
+                f"or call `churn push` if it is new, or `dvc remote remove {name}` if it is given "
+                "up. Old versions of the data may be in it."
+            )
     labels = {name: "remote" if name == remote else f"remote {name}" for name in folders}
     return cache | {labels[name]: folder for name, folder in folders.items() if folder.is_dir()}
+
+
+def _no_folder(name: str, url: str) -> str:
+    hint = "write its path without file://" if url.startswith("file:") else "use one of these"
+    return (
+        f"The DVC remote '{name}' is {url.partition(':')[0]}: old versions are removed from the "
+        f"cache, folder remotes and the bucket of [s3] (remote '{BUCKET_REMOTE}'). For dvc_remote "
+        f"{hint}. Of another remote delete the old versions yourself, then call "
+        f"`dvc remote remove {name}`."
+    )
+
+
+def _is_away(folder: Path) -> bool:
+    """Return whether a remote looks like a disk that is not mounted, and not like a new one.
+
+    A new one beside the project's folder is not there yet. Without its disk, the folder on which
+    it is mounted is empty, or is missing with the folder around it.
+    """
+    try:
+        nearest = folder if folder.exists() else folder.parent
+        return not any(nearest.iterdir())
+    # A folder that nobody may read here is no empty one either.
+    except OSError:
+        return True
 
 
 def drop(root: Path, remote: str, stages: Sequence[str]) -> set[str]:
@@ -93,9 +122,7 @@ def drop(root: Path, remote: str, stages: Sequence[str]) -> set[str]:
         paths = [Path(out.fs_path) for out in outs]
     manifests = _manifests(folders, named)
     unwanted = named.union(*map(entries, manifests))
-    for path in (
-        path for folder in folders.values() for path in folder.rglob("*") if path.is_file()
-    ):
+    for path in (path for folder in folders.values() for path in held(folder)):
         if digest_of(path) in unwanted:
             path.unlink()
     for path in paths:
@@ -118,21 +145,15 @@ def unneeded(root: Path, folders: Mapping[str, Path], since: datetime) -> list[P
             "No old version was deleted. Delete this file, then run `dvc fetch` or `dvc commit`."
         )
     needed = in_force.union(*map(entries, manifests))
-    objects = [
-        path
-        for folder in folders.values()
-        for path in sorted(folder.rglob("*"))
-        # DVC's cache of runs has no content. A folder around the project may have that name too.
-        if path.is_file() and path.relative_to(folder).parts[0] != "runs"
-    ]
+    objects = [path for folder in folders.values() for path in held(folder)]
     old = [path for path in objects if path.stat().st_mtime < since.timestamp()]
     return [path for path in old if digest_of(path) not in needed]
 
 
 def _manifests(folders: Mapping[str, Path], digests: set[str]) -> list[Path]:
     """Return the lists of files of the data versions ``digests``."""
-    lists = (path for folder in folders.values() for path in folder.rglob("*.dir"))
-    return [path for path in lists if digest_of(path) in digests]
+    objects = (path for folder in folders.values() for path in held(folder))
+    return [path for path in objects if path.suffix == ".dir" and digest_of(path) in digests]
 
 
 @contextmanager

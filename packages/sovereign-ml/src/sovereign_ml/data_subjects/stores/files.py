@@ -9,17 +9,20 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from sovereign_ml.data_subjects.stores.formats import (
     Format,
     UnsearchableError,
     count_people,
     format_of,
+    unknown_packer,
 )
 from sovereign_ml.data_subjects.stores.protocol import Action, People, Trace
 from sovereign_ml.storage.duckdb import SPILLED
 
 ROWS, FILE = "rows", "file"
+HAND: Final = "by hand"
 LEFTOVER = re.compile(r"\..+\.(part(-journal|-wal|-shm)?|old)")
 OBJECT = re.compile(r"[0-9a-f]{30}(\.dir)?")
 
@@ -56,25 +59,55 @@ class Files:
         place = str(path.relative_to(self._root))
         try:
             count = count_people(path, people, kind)
+            unknown = not count and unknown_packer(path)
+            # A plot of one customer may have the pseudonym in its name only.
+            named = not count and any(person in place for person in people)
         except UnsearchableError:
-            # Not knowing is no proof: a person has to look, or to put the file elsewhere.
+            unknown, named = "a damaged file", False
+        # Not knowing is no proof: a person has to look, or to put the file elsewhere.
+        if unknown:
             return Trace(self.name, place, 1, "file that cannot be unpacked", "by hand")
+        if named:
+            return Trace(self.name, place, 1, FILE, "file removed" if self._is_ours(path) else HAND)
         if not count:
             return None
-        ours = any(path.is_relative_to(folder) for folder in self._ours)
-        action: Action = "by hand" if not ours else "rows removed" if kind else "file removed"
+        # With a link only the link would be replaced, and not the file that it leads to.
+        by_hand = path.is_symlink() or not self._is_ours(path)
+        action: Action = HAND if by_hand else "rows removed" if kind else "file removed"
         return Trace(self.name, place, count, ROWS if kind else FILE, action)
 
+    def _is_ours(self, path: Path) -> bool:
+        """Return whether a file is below a folder of ours, which may itself lie elsewhere."""
+        real = path.resolve()
+        return any(real.is_relative_to(folder.resolve()) for folder in self._ours)
+
     def _walk(self) -> Iterator[Path]:
-        for folder, names, files in os.walk(self._root):
+        seen = {self._root.resolve()}
+        for folder, names, files in os.walk(self._root, followlinks=True):
             parent = Path(folder)
             # os.walk enters only the folders that stay in this list.
-            names[:] = sorted(name for name in names if parent / name not in self._skip)
+            names[:] = sorted(name for name in names if self._enters(parent / name, seen))
             for name in sorted(files):
                 path = parent / name
-                # A link may lead out of the project, to files of somebody else.
-                if path not in self._skip and path.is_file() and not path.is_symlink():
+                if path not in self._skip and path.is_file() and self._is_within(path):
                     yield path
+
+    def _enters(self, folder: Path, seen: set[Path]) -> bool:
+        if folder in self._skip or not self._is_within(folder):
+            return False
+        # Links may lead in a circle, or twice to one folder.
+        is_new = folder.resolve() not in seen
+        seen.add(folder.resolve())
+        return is_new
+
+    def _is_within(self, path: Path) -> bool:
+        """Return whether a path is no link, or one in a folder of ours.
+
+        The folder may be one itself, as ``data`` on a larger disk is.
+        """
+        # Another link may lead out of the project, to files of somebody else.
+        ours = any(path.is_relative_to(folder) for folder in self._ours)
+        return ours or not path.is_symlink()
 
 
 class Versions:
@@ -157,10 +190,22 @@ class Versions:
 
     def _all(self) -> Iterator[tuple[str, Path]]:
         for label, folder in self._places.items():
-            for path in sorted(folder.rglob("*")):
-                # DVC's cache of runs has names of stages and hashes, and no content.
-                if path.is_file() and path.relative_to(folder).parts[0] != "runs":
-                    yield label, path
+            for path in held(folder):
+                yield label, path
+
+
+def held(folder: Path) -> list[Path]:
+    """Return the files that DVC has put into a cache or a folder remote.
+
+    Its cache of runs has names of stages and hashes, and no content.
+    """
+    # A remote may be a folder that other programs use too, such as the root of a disk. What is
+    # theirs is no data version, and is never deleted.
+    paths = [*(folder / "files").rglob("*"), *folder.glob(".*.tmp")]
+    # DVC 2 wrote into folders of two characters, and "de" may also be a folder for German.
+    older = folder.glob("[0-9a-f][0-9a-f]/*")
+    paths += [path for path in older if OBJECT.fullmatch(path.name) or path.suffix == ".tmp"]
+    return sorted(path for path in paths if path.is_file())
 
 
 def digest_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from sovereign_ml.data_subjects.stores import dvc_versions, mlflow_runs, redis_p
 from sovereign_ml.data_subjects.stores.clearml_tasks import CopiedTasks
 from sovereign_ml.data_subjects.stores.decision_log import Decisions
 from sovereign_ml.data_subjects.stores.feast_sqlite import OnlineRows
-from sovereign_ml.data_subjects.stores.files import Files, Versions
+from sovereign_ml.data_subjects.stores.files import Files, Versions, held
 from sovereign_ml.data_subjects.stores.formats import format_of
 from sovereign_ml.data_subjects.stores.hopsworks_rows import PublishedRows
 from sovereign_ml.data_subjects.stores.parquet import ParquetRows
@@ -99,11 +99,10 @@ def everybody(stores: ProjectStores) -> set[str]:
     The files are those of the data, its versions and the bucket.
     """
     versions = stores.versions
-    folders = [
-        versions.root / "data",
-        *dvc_versions.places(versions.root, versions.remote).values(),
-    ]
-    names = _in_files(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in (versions.root / "data").rglob("*") if path.is_file()]
+    for folder in dvc_versions.places(versions.root, versions.remote).values():
+        paths += held(folder)
+    names = _in_files(paths)
     if stores.feature_stores.on_servers:
         names |= s3_versions.held_in(stores.storage, FORMATS[0], KEY)
     with objections.decision_log(stores.log) as log:
