@@ -507,15 +507,41 @@ def test_the_values_decide_the_decimal_mark(
         (("(20.50)", "30.00"), [-20.5, 30]),
         (("€ 1.234,50", "-€ 2,00"), [1234.5, -2]),
         (("12,50 EUR", "3,00- EUR"), [12.5, -3]),
+        ((*["12,50 €"] * 3, "\N{MINUS SIGN}2,00 €", "\N{EN DASH}€ 3,00"), [12.5, -2, -3]),
+        (("1\N{THIN SPACE}234,50 €", "20,00 €"), [1234.5, 20]),
+        (("12,5000", "1234,2500"), [12.5, 1234.25]),
+        (("12.5000", "1,234.2500"), [12.5, 1234.25]),
+        # What is left of the last one without its word would be a purchase.
+        ((*["12,50 €"] * 24, "2,00 € Storno"), [12.5]),
+        ((*["12.50"] * 12, "€ 3.00", *["4.00"] * 12, "2.00 CR"), [12.5, 3, 4]),
     ],
 )
 def test_another_notation_of_amounts_is_turned_into_numbers(
     own: Path, amounts: tuple[str, ...], kept: list[float]
 ) -> None:
-    content = shop("2024-02-01", "2024-02-02", amounts=amounts, mark=";").encode()
+    dates = [f"2024-02-{1 + i % 28:02}" for i in range(max(2, len(amounts)))]
+    content = shop(*dates, amounts=amounts, mark=";").encode()
     said = suggest(own, content, *answered(BASIS), "--apply", "--yes")
     assert said.exit_code == 0, said.output
     assert sorted({float(amount) for amount in mapped(own).column("amount_eur")}) == sorted(kept)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "currency"),
+    [
+        (("12,50 Kč", "3,00 Kč"), "CZK"),
+        (("1 234 Ft", "300 Ft"), "HUF"),
+        (("12,50 lei", "RON 3,00"), "RON"),
+        (("12,50 лв.", "3,00 лв"), "BGN"),
+        (("DKK 12,50", "DKK 3,00"), "DKK"),
+    ],
+)
+def test_the_sign_of_another_currency_is_no_euro(
+    tmp_path: Path, amounts: tuple[str, ...], currency: str
+) -> None:
+    decided, asked, found = look(tmp_path, shop("2024-02-01", "2024-02-02", amounts=amounts))
+    assert (decided["currency"], list(asked)) == (f"'{currency}'", [f"rates.{currency}"])
+    assert "10 read = 10 kept" in found.trial.headline
 
 
 @pytest.mark.parametrize(

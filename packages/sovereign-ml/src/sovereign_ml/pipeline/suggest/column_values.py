@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnValues", "TimeReading", "profile", "read_times"]
 
-SYMBOLS = r"[€$£\s\x{00A0}\x{202F}\x{0027}\x{2019}]|EUR|USD|GBP|CHF|PLN|SEK|kr|zł"
+SYMBOLS = (
+    r"[€$£\s\x{00A0}\x{2007}\x{2009}\x{202F}\x{0027}\x{2019}]|EUR|USD|GBP|CHF|PLN|SEK|NOK|DKK|CZK|"
+    r"HUF|RON|BGN|kr[.]?|zł|Kč|Ft|lei|лв[.]?"
+)
+"""Signs of money and of thousands that may stand beside the digits of an amount."""
+MINUS = "\N{MINUS SIGN}\N{EN DASH}"
+"""The signs of a spreadsheet and of a printed list that stand for the minus of a keyboard."""
 RARE = 0.002
 """Share of the values below which a notation is a slip and not a format of the file."""
 EXCEL_DAYS = (20_000, 60_000)
@@ -70,7 +76,9 @@ class ColumnValues:
             return self.sql
         text = self.sql
         if self.with_symbol:
-            text = f"regexp_replace({text}, '[^0-9.,()+-]', '', 'g')"
+            # Nothing else is taken away: what is left of "5,00 Storno" is no number and is set
+            # aside, as a purchase it would be the opposite.
+            text = f"regexp_replace(translate({text}, '{MINUS}', '--'), '{SYMBOLS}', '', 'g')"
         # Bookkeeping writes a negative amount as 12.50- or (12.50).
         if self.after_sign or self.in_brackets:
             text = f"regexp_replace({text}, '^[(]?(.*?)[-)]$', '-\\1')"
@@ -112,15 +120,16 @@ def _profile(
     rows = connection.execute(
         rf"""SELECT count(*), count(v), count(DISTINCT v), count(*) FILTER (is_number),
             count(*) FILTER (is_number AND {fits(r"-.*|[(].*|.*-")}),
-            count(*) FILTER (is_number AND {fits(r".*[0-9],[0-9]{1,2}[-)]?")}),
-            count(*) FILTER (is_number AND {fits(r".*[0-9][.][0-9]{1,2}[-)]?")}),
+            count(*) FILTER (is_number AND {fits(r".*[0-9],([0-9]{1,2}|[0-9]{4,})[-)]?")}),
+            count(*) FILTER (is_number AND {fits(r".*[0-9][.]([0-9]{1,2}|[0-9]{4,})[-)]?")}),
             count(*) FILTER (is_number AND {fits(r"[-+(]?[0-9]{1,3}(,[0-9]{3})+([.][0-9]*)?[-)]?")}),
             count(*) FILTER (is_number AND {fits(r"[-+(]?[0-9]{1,3}([.][0-9]{3})+(,[0-9]*)?[-)]?")}),
             count(*) FILTER (is_number AND {fits(r".*-")}),
             count(*) FILTER (is_number AND {fits(r"[(].*[)]")}),
             count(*) FILTER (is_number AND x <> v)
         FROM (SELECT v, x, coalesce({fits(r"[-+(]?[0-9][0-9.,]*[-)]?")} AND NOT {fits(date)}, false)
-            AS is_number FROM (SELECT v, regexp_replace(v, '{SYMBOLS}', '', 'g') AS x FROM (
+            AS is_number FROM (SELECT v,
+            regexp_replace(translate(v, '{MINUS}', '--'), '{SYMBOLS}', '', 'g') AS x FROM (
                 SELECT nullif(trim(CAST({db.quoted(name)} AS VARCHAR)), '') AS v FROM {table})))"""  # noqa: S608
     ).fetchall()
     return ColumnValues(name, kind, *(int(n) for n in rows[0]))
