@@ -113,6 +113,51 @@ def test_a_column_that_is_named_twice_is_named_in_the_headline(tmp_path: Path) -
     assert "read as amount_1" in done.counts.headline
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_header_in_the_middle_of_files_that_were_put_together_is_no_row(
+    tmp_path: Path, mark: str
+) -> None:
+    done = read(tmp_path, HEADER + LINE + mark + HEADER + "2,2026-01-05,1\n")
+    assert done.column("customer_id") == ["1", "2"]
+    assert done.counts.notes == ("1 line of lines.csv skipped (the header again)",)
+
+
+@pytest.mark.parametrize(
+    "second",
+    ["customer_id,event_time,amount,gross", "event_time,gross,amount,customer_id"],
+)
+def test_values_never_change_places_in_files_that_were_put_together(
+    tmp_path: Path, second: str
+) -> None:
+    text = f"customer_id,event_time,gross,amount\n{'1,2026-01-05,2,1' + chr(10)}{second}\n"
+    refused(tmp_path, text + "1,2026-01-05,1,2\n", "line 3: a second header has other columns")
+
+
+def test_a_row_may_hold_the_name_of_a_column(tmp_path: Path) -> None:
+    done = read(tmp_path, "customer_id,event_time,amount,kind\namount,2026-01-05,2,kind\n")
+    assert done.column("customer_id") == ["amount"]
+
+
+def test_a_number_behind_a_name_is_left_to_the_column_that_has_it(tmp_path: Path) -> None:
+    text = "customer_id,event_time,amount,Amount,amount_1\n1,2026-01-05,1,2,3\n"
+    done = read(tmp_path, text, columns={"amount_eur": "amount_1"})
+    assert [str(amount) for amount in done.column("amount_eur")] == ["3.00"]
+    assert "read as Amount_2" in done.counts.headline
+
+
+@pytest.mark.parametrize("name", ["\ufeffprix payé", "prix\u00a0payé", "prix paye\u0301\u200b"])
+def test_a_name_is_written_as_it_is_seen(tmp_path: Path, name: str) -> None:
+    # The first mark is that of the file itself.
+    text = f"\ufeff{name},customer_id,event_time\n5,1,2026-01-05\n"
+    done = read(tmp_path, text, columns={"amount_eur": '"prix payé"'})
+    assert done.column("customer_id") == ["1"]
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\x1a\r\n"])
+def test_a_file_may_end_as_files_of_dos_do(tmp_path: Path, end: str) -> None:
+    assert read(tmp_path, HEADER + LINE + end).column("customer_id") == ["1"]
+
+
 # The first bytes decide what a file is.
 
 FORMATS = {
@@ -199,6 +244,19 @@ def test_an_encoding_of_python_can_be_named(tmp_path: Path, encoding: str) -> No
 def test_another_encoding_is_named_by_its_line(tmp_path: Path) -> None:
     raw = ("c," + HEADER + "Kase," + LINE + "Käse," + LINE).encode("cp1252")
     refused(tmp_path, raw, r'line 3: it is not UTF-8. Set encoding .*"cp1252"')
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bad"),
+    [("utf-8", b"\xe4"), ("utf-16-le", b"\0\xd8A\0"), ("utf-16-be", b"\xd8\0\0A")],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_that_cannot_be_decoded_is_named_in_any_encoding(
+    tmp_path: Path, encoding: str, bad: bytes, end: str
+) -> None:
+    # More than the block that is decoded at a time.
+    good = ("\ufeff" + HEADER + LINE * 9_000).replace("\n", end).encode(encoding)
+    refused(tmp_path, good + bad + LINE.encode(encoding), "line 9,002: it is not UTF")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -329,6 +387,20 @@ def test_the_pin_changes_with_each_file_of_a_pattern(tmp_path: Path) -> None:
     assert files.describe(third) == third
     with pytest.raises(Misuse, match="No file sales for transactions"):
         files.describe(first | {"transactions": {}})
+
+
+@pytest.mark.parametrize(
+    "other", ["Customer_ID,EVENT_TIME,Amount", "amount,customer_id,event_time"]
+)
+def test_the_case_and_the_order_of_columns_may_change_from_file_to_file(
+    tmp_path: Path, other: str
+) -> None:
+    values = {"customer_id": "2", "event_time": "2026-01-06", "amount": "7"}
+    line = ",".join(values[name.lower()] for name in other.split(","))
+    (tmp_path / "sales-1.csv").write_text(HEADER + LINE)
+    (tmp_path / "sales-2.csv").write_text(f"{other}\n{line}\n")
+    done = read(tmp_path, transactions="sales-*.csv")
+    assert [str(amount) for amount in done.column("amount_eur")] == ["1.50", "7.00"]
 
 
 def test_files_of_one_table_have_the_same_columns(tmp_path: Path) -> None:
