@@ -553,6 +553,17 @@ def test_the_sign_of_another_currency_is_no_euro(
         ("Käse für Größe", "cp850", "cp850"),
         ("Kaese", "utf-16-le", "utf-16-le"),
         ("Käse", "utf-16", ""),
+        ("Τρόφιμα και Ποτά", "cp1253", "cp1253"),
+        ("ΗΛΕΚΤΡΟΝΙΚΑ ΕΙΔΗ", "iso8859_7", "cp1253"),  # the same letters
+        ("Ένδυση, Άνδρες, Έπιπλα", "iso8859_7", "iso8859_7"),
+        ("Храни и напитки", "cp1251", "cp1251"),
+        ("ДРЕХИ И ОБУВКИ", "cp1251", "cp1251"),
+        ("Łódź żółty ąę śliwka", "iso8859_2", "iso8859_2"),
+        ("Příliš žluťoučký kůň", "cp852", "cp852"),
+        ("Drabužiai ir žaislai šeimai", "cp1257", "cp1257"),
+        ("Café à la crème", "cp1252", "cp1252"),
+        ("Køb på nettet, bær, øl", "cp1252", "cp1252"),
+        ("50 € – „Spaß“", "cp1252", "cp1252"),
     ],
 )
 def test_the_encoding_is_found(tmp_path: Path, text: str, encoding: str, proposed: str) -> None:
@@ -566,6 +577,22 @@ def test_letters_of_two_encodings_are_a_question(tmp_path: Path) -> None:
     content = shop("2024-02-01", category="x\u0142\u00f1").encode("cp1250", "replace")
     _, asked, _ = look(tmp_path, content.replace(b"?", b"\xf1").replace(b"\xb3", b"\xf1"))
     assert set(asked["reader.encoding"]) >= {"cp1252", "cp1250"}
+
+
+def test_files_of_two_encodings_that_were_put_together_are_a_question(tmp_path: Path) -> None:
+    content = shop("2024-02-01", "2024-02-02", category="Käse").encode()
+    line = "C1,2024-02-01,5.00,Käse\r\n".encode("cp1252")
+    _, asked, found = look(tmp_path, content + line)
+    assert asked == {"reader.encoding": ["cp1252"]}
+    assert "1 of 21 bytes beyond ASCII are not UTF-8" in " ".join(found.toml().split())
+
+
+@pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_sign_inside_of_a_value_ends_no_line(tmp_path: Path, sign: str) -> None:
+    content = shop("2024-02-01", "2024-02-02", mark=";", note=f"a{sign}b")
+    decided, asked, found = look(tmp_path, content)
+    assert (decided["reader.delimiter"], asked) == (";", {})
+    assert "10 read = 10 kept" in found.trial.headline
 
 
 def test_a_header_of_two_delimiters_is_a_question(tmp_path: Path) -> None:
