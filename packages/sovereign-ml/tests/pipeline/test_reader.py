@@ -690,6 +690,48 @@ def test_null_words_and_decimals_of_customers_are_read_alike(tmp_path: Path) -> 
     assert done.aside == {"no_customer_id": 1, "no_consent": 1}
 
 
+@pytest.mark.parametrize(
+    ("answers", "consented"),
+    [
+        # 2 is the no of a survey, and -1 no answer.
+        (("1", "2", "0", "-1"), ["1"]),
+        (("1.0", "0.0", "2.5", ""), ["1"]),
+        (("true ", "false", "yes  ", "no "), ["1", "3"]),
+    ],
+)
+def test_a_consent_is_a_yes_and_no_other_number(
+    tmp_path: Path, answers: tuple[str, ...], consented: list[str]
+) -> None:
+    rows = "".join(f"{i},{answer}\n" for i, answer in enumerate(answers, 1))
+    (tmp_path / "people.csv").write_text(f"customer_id,consent\n{rows}")
+    mapping = {"customer_id": "customer_id", "consent": "consent"}
+    lines = HEADER + "".join(f"{i},2026-01-05,1\n" for i in range(1, 5))
+    done = read(tmp_path, lines, customers="people.csv", customer_columns=mapping)
+    assert done.column("customer_id") == consented
+
+
+@pytest.mark.parametrize(
+    ("years", "said"),
+    [
+        (("1980-05-01", "1975-01-31"), r"2 of 2 values are no year, for example '9999-99-99'"),
+        (("05.01.80", "unknown", ""), r"1 of 1 values are no year, for example '99.99.99'"),
+        (("1980", "1975.0", "unknown"), ""),
+    ],
+)
+def test_dates_of_birth_in_the_place_of_years_are_refused(
+    tmp_path: Path, years: tuple[str, ...], said: str
+) -> None:
+    """The fairness test would have no ages, and nothing would say so."""
+    rows = "".join(f"{i},{year}\n" for i, year in enumerate(years, 1))
+    (tmp_path / "people.csv").write_text(f"customer_id,born\n{rows}")
+    mapping = {"customer_id": "customer_id", "birth_year": "born"}
+    changes = {"customers": "people.csv", "customer_columns": mapping}
+    if said:
+        refused(tmp_path, HEADER + LINE, said, **changes)
+    else:
+        assert read(tmp_path, HEADER + LINE, **changes).column("customer_id") == ["1"]
+
+
 # Any file.
 
 CLEAN = [["id", "when", "eur", "note"]] + [
