@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
+import pickle
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -188,6 +190,17 @@ def test_parquet_is_parquet_under_any_name(tmp_path: Path, suffix: str) -> None:
     ("content", "said"),
     [
         (zipped("a.csv"), "is a zip archive: unpack it"),
+        (b"Rar!\x1a\x07\x01\x00" * 9, "is a RAR archive: unpack it"),
+        (b"\x04\x22\x4d\x18" * 9, "is compressed with lz4: unpack it, or use gzip"),
+        (b"\x1f\x9d\x90ab" * 9, r"is compressed with compress \(.Z\)"),
+        (pickle.dumps({"customer_id": [1]}), "is a pickle of Python: export the table as CSV"),
+        (packed(b"RDX3\nX\n\0\0\0\3"), "is a file of R: export"),
+        (packed(b"X\n\0\0\0\3\0\4"), r"is a file of R \(.rds\): export"),
+        (b"ORC\x08\x03" * 9, "is an ORC file"),
+        (b"<stata_dta><header><release>118", "is a file of Stata"),
+        (b"$FL2@(#) SPSS DATA FILE", "is a file of SPSS"),
+        (b"\x00\x01\x00\x00Standard ACE DB\x00", "is a database of Access"),
+        (bytes(12) + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf", "is a file of SAS"),
         (zipped("[Content_Types].xml"), "is an Excel workbook: save the sheet as 'CSV UTF-8'"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 9, r"is an Excel workbook \(.xls\)"),
         (b'{"customer_id": 1}\n', "is JSON: export the table as CSV or Parquet"),
@@ -203,9 +216,9 @@ def test_parquet_is_parquet_under_any_name(tmp_path: Path, suffix: str) -> None:
         (packed(zipped("a.csv")), "unpack it"),
         (packed(packed(b"a")), "gzip around something that is no CSV"),
         (packed((HEADER + LINE * 999).encode())[:50], "ended before the end-of-stream"),
-        (b"BZh91AY&SY" * 9, "compressed with bzip2"),
+        (bz2.compress((HEADER + LINE).encode()), "compressed with bzip2"),
         ((HEADER + LINE).encode("utf-16-le"), "its header holds NUL bytes"),
-        (b"PAR1" * 9, "Cannot read .* as Parquet"),
+        (b"PAR1\x15\x04" * 9, "Cannot read .* as Parquet"),
         (b"", "is empty"),
         (b"\n\n", "is empty"),
     ],
@@ -214,6 +227,12 @@ def test_what_is_no_table_is_named_with_what_to_do(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
     refused(tmp_path, content, said)
+
+
+@pytest.mark.parametrize("name", ["ORCID", "PARENT_ID", "PAR1", "BZh", "ARROW1", "ORC"])
+def test_a_header_may_start_with_the_letters_of_a_format(tmp_path: Path, name: str) -> None:
+    done = read(tmp_path, f"{name},{HEADER}x,{LINE}")
+    assert done.column("customer_id") == ["1"]
 
 
 @pytest.mark.parametrize("name", ["<id>", "[id]", "{id}", "[ id ]", "<table_id>"])
