@@ -90,7 +90,7 @@ def event_values(read: Expressions) -> dict[str, str]:
     value = number(written, read.reader.decimal if text else ".")
     return {
         "customer_id": named_id(read.value("customer_id"), read.reader.null_words),
-        "event_time": _moment(read.value("event_time")),
+        "event_time": _moment(instants.as_read(read)),
         "kind": f"CAST({read.value('kind')} AS VARCHAR)",
         "value": f"CASE WHEN isfinite({value}) THEN {value} END",
     }
@@ -148,7 +148,7 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
     amount = read.value("amount_eur")
     text = read.result_type("amount_eur") == "VARCHAR"
     amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
-    time = _moment(read.value("event_time"))
+    time = _moment(instants.as_read(read))
     rate, age, rate_seen = "1", "NULL::INTEGER", "NULL::VARCHAR"
     if "currency" in read.mapping:
         rate, since = read.name("rate"), read.name("since")
@@ -229,7 +229,7 @@ def _check_times(read: Expressions, rows: str) -> None:
     column = db.quoted(named[0]) if named else "NULL"
     sample = connection.execute(
         f"""SELECT CAST({column} AS VARCHAR) FROM {rows}
-        WHERE TRY_CAST({read.value("event_time")} AS TIMESTAMPTZ) IS NULL ORDER BY ALL LIMIT 1"""  # noqa: S608
+        WHERE TRY_CAST({instants.as_read(read)} AS TIMESTAMPTZ) IS NULL ORDER BY ALL LIMIT 1"""  # noqa: S608
     ).fetchall()
     example = sample[0][0] if sample else None
     hint = instants.epoch_hint(example, column) if named else ""
