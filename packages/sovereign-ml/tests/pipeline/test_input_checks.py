@@ -276,6 +276,15 @@ def test_a_turned_sign_is_named(connection: duckdb.DuckDBPyConnection) -> None:
     assert 'amount_eur = "-amount"' in problems[0]
 
 
+@pytest.mark.parametrize("returns", [0, 20])
+def test_amounts_without_a_purchase_among_them_are_another_column(
+    connection: duckdb.DuckDBPyConnection, returns: int
+) -> None:
+    rows = [(f"c{i}", i, -1.0 if i < returns else 0.0) for i in range(100)]
+    problems = said(connection, rows)
+    assert [p.split(",")[0] for p in problems] == ["none of 100 amounts is above zero"]
+
+
 @pytest.mark.parametrize(("negative", "refused"), [(33, False), (34, True)])
 def test_more_than_a_third_of_returns_is_a_turned_sign(
     connection: duckdb.DuckDBPyConnection, negative: int, refused: bool
