@@ -751,6 +751,20 @@ def test_dates_of_birth_in_the_place_of_years_are_refused(
         assert read(tmp_path, HEADER + LINE, **changes).column("customer_id") == ["1"]
 
 
+@pytest.mark.parametrize("space", ["  ", "\u00a0", "\t"])
+def test_spaces_of_a_column_of_fixed_width_make_no_other_word(tmp_path: Path, space: str) -> None:
+    header = "customer_id,event_time,amount,currency,category,order\n"
+    one = "1,2026-01-05,2,SEK,books,A1\n"
+    other = (
+        f"2,2026-01-05,2,SEK{space},{space}books{space},A1{space}\n3,2026-01-05,2,SEK,{space},\n"
+    )
+    names = {"currency": "currency", "category": "category", "order_id": '"order"'}
+    done = read(tmp_path, header + one + other, columns=names)
+    assert done.column("category") == ["books", "books", None]
+    assert done.column("order_id") == ["A1", "A1", None]
+    assert [str(amount) for amount in done.column("amount_eur")] == ["0.20"] * 3
+
+
 # Any file.
 
 CLEAN = [["id", "when", "eur", "note"]] + [

@@ -38,6 +38,14 @@ def number(value: str, decimal: str) -> str:
     return f"CASE WHEN isfinite({cast}) THEN {cast} END"
 
 
+def as_word(value: str) -> str:
+    """Return SQL for ``value`` as text without spaces around it, null where nothing is left.
+
+    In a column of fixed width, "books" and "books   " would be two categories.
+    """
+    return f"nullif(trim(CAST({value} AS VARCHAR), ' ' || chr(9) || chr(160)), '')"
+
+
 def is_word(value: str, words: Sequence[str]) -> str:
     """Return SQL that is true where ``value`` is empty or one of ``words``, in any letter case."""
     listed = ", ".join(db.literal(word.strip().lower()) for word in ("", *words))

@@ -14,7 +14,7 @@ from sovereign_ml.config.data_tables import DataSettings, ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage import instants
 from sovereign_ml.storage.csv_records import CsvRecords
-from sovereign_ml.storage.expressions import Expressions
+from sovereign_ml.storage.expressions import Expressions, as_word
 from sovereign_ml.storage.file_format import format_of
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def joined(read: Expressions, rows: str, fate: str) -> str:
     """
     if "currency" not in read.mapping:
         return rows
-    currency = f"CAST({read.value('currency')} AS VARCHAR)"
+    currency = as_word(read.value("currency"))
     day = f"CAST(TRY_CAST({instants.as_read(read)} AS TIMESTAMPTZ) AS DATE)"
     # The table `used_rates` has each currency and day once: a join of every row with the rates
     # before its day would sort the whole file.
