@@ -472,6 +472,24 @@ def test_a_date_of_two_readings_is_a_question(
     assert look(tmp_path, shop(*dates), event_time=answer)[0]["event_time"] == answer
 
 
+@pytest.mark.parametrize(
+    "dates",
+    [
+        ("24-02-01", "24-02-13", "24-02-20"),
+        ("24/12/31 10:05", "25/01/02 9:05", "25/01/03 9:05"),
+        ("01.02.19", "01.02.20", "01.02.21"),  # a payment on the first day of each month
+    ],
+)
+def test_a_year_of_two_digits_may_come_first(tmp_path: Path, dates: tuple[str, ...]) -> None:
+    """24-02-13 is in 2024 or in 2013, which no value of the file tells."""
+    decided, asked, found = look(tmp_path, shop(*dates))
+    assert "event_time" not in decided
+    year, day = asked["event_time"]
+    assert "'%y" in year
+    assert "'%d" in day
+    assert "year first: reads 100.0% of the values" in found.toml()
+
+
 @pytest.mark.parametrize("halves", [("πμ", "μμ"), ("odp.", "dop."), ("a. m.", "p. m.")])
 def test_halves_of_the_day_in_another_language_are_never_left_out(
     tmp_path: Path, halves: tuple[str, str]

@@ -229,7 +229,7 @@ def _check_times(read: Expressions, rows: str) -> None:
     column = db.quoted(named[0]) if named else "NULL"
     sample = connection.execute(
         f"""SELECT CAST({column} AS VARCHAR) FROM {rows}
-        WHERE TRY_CAST({instants.as_read(read)} AS TIMESTAMPTZ) IS NULL ORDER BY ALL LIMIT 1"""  # noqa: S608
+        WHERE ({_moment(instants.as_read(read))}) IS NULL ORDER BY ALL LIMIT 1"""  # noqa: S608
     ).fetchall()
     example = sample[0][0] if sample else None
     hint = instants.epoch_hint(example, column) if named else ""

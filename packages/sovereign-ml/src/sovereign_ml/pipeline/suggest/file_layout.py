@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.suggest.proposal import Candidate, ProposedSetting
-from sovereign_ml.pipeline.suggest.text_encoding import encoding_of
 from sovereign_ml.storage.csv_records import DELIMITERS, MARKS, SAMPLE, SEPARATOR_LINE, UNREADABLE
 from sovereign_ml.storage.file_format import FileFormat, format_of, open_bytes
+from sovereign_ml.storage.text_encoding import encoding_of
 
 __all__ = ["FileLayout", "layout_of"]
 
@@ -49,9 +49,11 @@ def layout_of(path: Path) -> FileLayout:
     if file_format == "parquet":
         return FileLayout(())
     try:
-        encoding = encoding_of(path, file_format)
+        guess = encoding_of(path, file_format)
     except UNREADABLE as error:  # such as a download that broke off
         raise Misuse(f"Cannot read {path}: {error}.") from None
+    candidates = tuple(Candidate(name, evidence) for name, evidence in guess.candidates)
+    encoding = ProposedSetting(TABLE, "encoding", guess.name, guess.why, candidates)
     text = _sample(path, file_format, str(encoding.trial_value or "utf-8-sig"))
     # Not splitlines(): form feeds and the vertical tabs of notes in a value end no line.
     lines = re.split(r"\r\n|\n|\r", text.rstrip("\r\n"))

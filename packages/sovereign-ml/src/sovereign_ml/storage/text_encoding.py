@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sovereign_ml.pipeline.suggest.proposal import Candidate, ProposedSetting
 from sovereign_ml.storage.csv_records import MARKS
 from sovereign_ml.storage.file_format import FileFormat, open_bytes
 
-__all__ = ["encoding_of"]
+__all__ = ["EncodingGuess", "encoding_of"]
 
 CHUNK = 1 << 20
 ASCII = bytes(range(128))
@@ -53,6 +52,18 @@ CLEAR = 1.3
 
 
 @dataclass(frozen=True)
+class EncodingGuess:
+    """The encoding of a file, None where its bytes do not tell, and what speaks for it.
+
+    The candidates have a name and what speaks for it, the likeliest first.
+    """
+
+    name: str | None
+    why: tuple[str, ...]
+    candidates: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class _HighBytes:
     """The bytes above 127 of a file, and how many stand in long runs and in letters of UTF-8."""
 
@@ -65,7 +76,7 @@ class _HighBytes:
         return sum(self.letters.values())
 
 
-def encoding_of(path: Path, file_format: FileFormat) -> ProposedSetting:
+def encoding_of(path: Path, file_format: FileFormat) -> EncodingGuess:
     """Return the encoding of the text file ``path``, a question where its letters do not tell."""
     with open_bytes(path, file_format) as file:
         head = file.read(4096)
@@ -85,8 +96,8 @@ def encoding_of(path: Path, file_format: FileFormat) -> ProposedSetting:
     return _one_byte_encoding(high)
 
 
-def _decided(name: str, *why: str) -> ProposedSetting:
-    return ProposedSetting("data.reader", "encoding", name, why)
+def _decided(name: str, *why: str) -> EncodingGuess:
+    return EncodingGuess(name, why)
 
 
 def _chunks(path: Path, file_format: FileFormat) -> Iterator[bytes]:
@@ -118,18 +129,17 @@ def _high_bytes(path: Path, file_format: FileFormat) -> _HighBytes:
     return _HighBytes(letters, in_runs, in_utf_8)
 
 
-def _of_two_encodings(high: _HighBytes) -> ProposedSetting:
+def _of_two_encodings(high: _HighBytes) -> EncodingGuess:
     """Return the question about a file most of which is UTF-8, but not all."""
     why = (
         f"{high.total - high.in_utf_8:,} of {high.total:,} bytes beyond ASCII are not UTF-8, the "
         "others are: files of two encodings were put together. Name them one by one, or correct "
         "the lines",
     )
-    candidates = [Candidate("cp1252", "if the other letters may be spoilt")]
-    return ProposedSetting("data.reader", "encoding", None, why, candidates)
+    return EncodingGuess(None, why, (("cp1252", "if the other letters may be spoilt"),))
 
 
-def _one_byte_encoding(high: _HighBytes) -> ProposedSetting:
+def _one_byte_encoding(high: _HighBytes) -> EncodingGuess:
     """Return the encoding whose letters are those of a European text.
 
     It is a question where two encodings are as good.
@@ -157,13 +167,13 @@ def _one_byte_encoding(high: _HighBytes) -> ProposedSetting:
     fitting = clean or fitting
     fitting.sort(key=lambda name: -scores[name])
     candidates = [
-        Candidate(name, f"its letters are {' '.join(sorted(texts[name])[:12])}")
+        (name, f"its letters are {' '.join(sorted(texts[name])[:12])}")
         for name in [*fitting, *(name for name in texts if name not in fitting)]
     ]
     enough = 0.4 if another_script else 0.9
     if best >= enough and len(fitting) == 1:
-        return _decided(fitting[0], "not UTF-8", candidates[0].evidence)
-    return ProposedSetting("data.reader", "encoding", None, ("not UTF-8",), tuple(candidates))
+        return _decided(fitting[0], "not UTF-8", candidates[0][1])
+    return EncodingGuess(None, ("not UTF-8",), tuple(candidates))
 
 
 def _usual(high: _HighBytes, texts: Mapping[str, str]) -> dict[str, float]:
