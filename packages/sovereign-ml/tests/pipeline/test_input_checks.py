@@ -40,7 +40,13 @@ def connection() -> duckdb.DuckDBPyConnection:
         ("101.0::FLOAT", "101"),
         ("-7.0::DOUBLE", "-7"),
         ("123000000000.0::DOUBLE", "123000000000"),
-        ("1e16::DOUBLE", "10000000000000000"),
+        ("9007199254740991::DOUBLE", "9007199254740991"),
+        ("9007199254740993::DOUBLE", "9.0071992547409920e+15"),
+        ("16777217::FLOAT", "1.6777216000000000e+07"),
+        ("'1.000'", "1.000"),
+        ("1.000::DECIMAL(9, 3)", "1"),
+        ("chr(12) || 'A 7' || chr(0) || chr(26)", "A 7"),
+        ("chr(8206) || 'A7' || chr(8236)", "A7"),
         ("101.00::DECIMAL(9, 2)", "101"),
         ("'101.0'", "101"),
         ("'00101.000'", "00101"),
@@ -148,6 +154,12 @@ def met_again(connection: duckdb.DuckDBPyConnection, **limits: Any) -> list[str]
         ("'42", "42"),
         ("c 42", "c42"),
         ("{42}", "42"),
+        ("17.850", "17850"),
+        ("17,850", "17850"),
+        ("1'017.850", "1017850"),
+        ("42,0", "42"),
+        ("KD\N{NON-BREAKING HYPHEN}42", "kd-42"),
+        ("4\N{LEFT-TO-RIGHT MARK}2", "42"),
         ("C42", "42"),
         ("kd-0042", "42"),
     ],
@@ -262,6 +274,15 @@ def test_a_turned_sign_is_named(connection: duckdb.DuckDBPyConnection) -> None:
     assert len(problems) == 1
     assert problems[0].startswith("all 400 amounts (100.0%) are negative")
     assert 'amount_eur = "-amount"' in problems[0]
+
+
+@pytest.mark.parametrize("returns", [0, 20])
+def test_amounts_without_a_purchase_among_them_are_another_column(
+    connection: duckdb.DuckDBPyConnection, returns: int
+) -> None:
+    rows = [(f"c{i}", i, -1.0 if i < returns else 0.0) for i in range(100)]
+    problems = said(connection, rows)
+    assert [p.split(",")[0] for p in problems] == ["none of 100 amounts is above zero"]
 
 
 @pytest.mark.parametrize(("negative", "refused"), [(33, False), (34, True)])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
+import pickle
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -113,6 +115,51 @@ def test_a_column_that_is_named_twice_is_named_in_the_headline(tmp_path: Path) -
     assert "read as amount_1" in done.counts.headline
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_header_in_the_middle_of_files_that_were_put_together_is_no_row(
+    tmp_path: Path, mark: str
+) -> None:
+    done = read(tmp_path, HEADER + LINE + mark + HEADER + "2,2026-01-05,1\n")
+    assert done.column("customer_id") == ["1", "2"]
+    assert done.counts.notes == ("1 line of lines.csv skipped (the header again)",)
+
+
+@pytest.mark.parametrize(
+    "second",
+    ["customer_id,event_time,amount,gross", "event_time,gross,amount,customer_id"],
+)
+def test_values_never_change_places_in_files_that_were_put_together(
+    tmp_path: Path, second: str
+) -> None:
+    text = f"customer_id,event_time,gross,amount\n{'1,2026-01-05,2,1' + chr(10)}{second}\n"
+    refused(tmp_path, text + "1,2026-01-05,1,2\n", "line 3: a second header has other columns")
+
+
+def test_a_row_may_hold_the_name_of_a_column(tmp_path: Path) -> None:
+    done = read(tmp_path, "customer_id,event_time,amount,kind\namount,2026-01-05,2,kind\n")
+    assert done.column("customer_id") == ["amount"]
+
+
+def test_a_number_behind_a_name_is_left_to_the_column_that_has_it(tmp_path: Path) -> None:
+    text = "customer_id,event_time,amount,Amount,amount_1\n1,2026-01-05,1,2,3\n"
+    done = read(tmp_path, text, columns={"amount_eur": "amount_1"})
+    assert [str(amount) for amount in done.column("amount_eur")] == ["3.00"]
+    assert "read as Amount_2" in done.counts.headline
+
+
+@pytest.mark.parametrize("name", ["\ufeffprix payé", "prix\u00a0payé", "prix paye\u0301\u200b"])
+def test_a_name_is_written_as_it_is_seen(tmp_path: Path, name: str) -> None:
+    # The first mark is that of the file itself.
+    text = f"\ufeff{name},customer_id,event_time\n5,1,2026-01-05\n"
+    done = read(tmp_path, text, columns={"amount_eur": '"prix payé"'})
+    assert done.column("customer_id") == ["1"]
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\x1a\r\n"])
+def test_a_file_may_end_as_files_of_dos_do(tmp_path: Path, end: str) -> None:
+    assert read(tmp_path, HEADER + LINE + end).column("customer_id") == ["1"]
+
+
 # The first bytes decide what a file is.
 
 FORMATS = {
@@ -143,6 +190,17 @@ def test_parquet_is_parquet_under_any_name(tmp_path: Path, suffix: str) -> None:
     ("content", "said"),
     [
         (zipped("a.csv"), "is a zip archive: unpack it"),
+        (b"Rar!\x1a\x07\x01\x00" * 9, "is a RAR archive: unpack it"),
+        (b"\x04\x22\x4d\x18" * 9, "is compressed with lz4: unpack it, or use gzip"),
+        (b"\x1f\x9d\x90ab" * 9, r"is compressed with compress \(.Z\)"),
+        (pickle.dumps({"customer_id": [1]}), "is a pickle of Python: export the table as CSV"),
+        (packed(b"RDX3\nX\n\0\0\0\3"), "is a file of R: export"),
+        (packed(b"X\n\0\0\0\3\0\4"), r"is a file of R \(.rds\): export"),
+        (b"ORC\x08\x03" * 9, "is an ORC file"),
+        (b"<stata_dta><header><release>118", "is a file of Stata"),
+        (b"$FL2@(#) SPSS DATA FILE", "is a file of SPSS"),
+        (b"\x00\x01\x00\x00Standard ACE DB\x00", "is a database of Access"),
+        (bytes(12) + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf", "is a file of SAS"),
         (zipped("[Content_Types].xml"), "is an Excel workbook: save the sheet as 'CSV UTF-8'"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 9, r"is an Excel workbook \(.xls\)"),
         (b'{"customer_id": 1}\n', "is JSON: export the table as CSV or Parquet"),
@@ -158,9 +216,9 @@ def test_parquet_is_parquet_under_any_name(tmp_path: Path, suffix: str) -> None:
         (packed(zipped("a.csv")), "unpack it"),
         (packed(packed(b"a")), "gzip around something that is no CSV"),
         (packed((HEADER + LINE * 999).encode())[:50], "ended before the end-of-stream"),
-        (b"BZh91AY&SY" * 9, "compressed with bzip2"),
+        (bz2.compress((HEADER + LINE).encode()), "compressed with bzip2"),
         ((HEADER + LINE).encode("utf-16-le"), "its header holds NUL bytes"),
-        (b"PAR1" * 9, "Cannot read .* as Parquet"),
+        (b"PAR1\x15\x04" * 9, "Cannot read .* as Parquet"),
         (b"", "is empty"),
         (b"\n\n", "is empty"),
     ],
@@ -169,6 +227,12 @@ def test_what_is_no_table_is_named_with_what_to_do(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
     refused(tmp_path, content, said)
+
+
+@pytest.mark.parametrize("name", ["ORCID", "PARENT_ID", "PAR1", "BZh", "ARROW1", "ORC"])
+def test_a_header_may_start_with_the_letters_of_a_format(tmp_path: Path, name: str) -> None:
+    done = read(tmp_path, f"{name},{HEADER}x,{LINE}")
+    assert done.column("customer_id") == ["1"]
 
 
 @pytest.mark.parametrize("name", ["<id>", "[id]", "{id}", "[ id ]", "<table_id>"])
@@ -201,6 +265,19 @@ def test_another_encoding_is_named_by_its_line(tmp_path: Path) -> None:
     refused(tmp_path, raw, r'line 3: it is not UTF-8. Set encoding .*"cp1252"')
 
 
+@pytest.mark.parametrize(
+    ("encoding", "bad"),
+    [("utf-8", b"\xe4"), ("utf-16-le", b"\0\xd8A\0"), ("utf-16-be", b"\xd8\0\0A")],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_that_cannot_be_decoded_is_named_in_any_encoding(
+    tmp_path: Path, encoding: str, bad: bytes, end: str
+) -> None:
+    # More than the block that is decoded at a time.
+    good = ("\ufeff" + HEADER + LINE * 9_000).replace("\n", end).encode(encoding)
+    refused(tmp_path, good + bad + LINE.encode(encoding), "line 9,002: it is not UTF")
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_is_the_one_of_the_header(tmp_path: Path, delimiter: str) -> None:
     done = read(tmp_path, (HEADER + LINE).replace(",", delimiter))
@@ -224,6 +301,10 @@ def test_a_header_that_can_be_split_in_two_ways_needs_the_delimiter(tmp_path: Pa
         ("-1.234.567,8", "-1234567.80"),
         ("1 234,56", "1234.56"),
         ("1\u00a0234,56", "1234.56"),
+        ("1\N{THIN SPACE}234,56", "1234.56"),
+        ("1\N{RIGHT SINGLE QUOTATION MARK}234,56", "1234.56"),
+        ("\N{MINUS SIGN}1.234,56", "-1234.56"),
+        ("\N{EN DASH}5", None),
         ("1.23", None),
         ("1,234.56", None),
         ("1,2,3", None),
@@ -325,6 +406,20 @@ def test_the_pin_changes_with_each_file_of_a_pattern(tmp_path: Path) -> None:
     assert files.describe(third) == third
     with pytest.raises(Misuse, match="No file sales for transactions"):
         files.describe(first | {"transactions": {}})
+
+
+@pytest.mark.parametrize(
+    "other", ["Customer_ID,EVENT_TIME,Amount", "amount,customer_id,event_time"]
+)
+def test_the_case_and_the_order_of_columns_may_change_from_file_to_file(
+    tmp_path: Path, other: str
+) -> None:
+    values = {"customer_id": "2", "event_time": "2026-01-06", "amount": "7"}
+    line = ",".join(values[name.lower()] for name in other.split(","))
+    (tmp_path / "sales-1.csv").write_text(HEADER + LINE)
+    (tmp_path / "sales-2.csv").write_text(f"{other}\n{line}\n")
+    done = read(tmp_path, transactions="sales-*.csv")
+    assert [str(amount) for amount in done.column("amount_eur")] == ["1.50", "7.00"]
 
 
 def test_files_of_one_table_have_the_same_columns(tmp_path: Path) -> None:
@@ -612,6 +707,62 @@ def test_null_words_and_decimals_of_customers_are_read_alike(tmp_path: Path) -> 
     )
     assert done.column("customer_id") == ["1"]
     assert done.aside == {"no_customer_id": 1, "no_consent": 1}
+
+
+@pytest.mark.parametrize(
+    ("answers", "consented"),
+    [
+        # 2 is the no of a survey, and -1 no answer.
+        (("1", "2", "0", "-1"), ["1"]),
+        (("1.0", "0.0", "2.5", ""), ["1"]),
+        (("true ", "false", "yes  ", "no "), ["1", "3"]),
+    ],
+)
+def test_a_consent_is_a_yes_and_no_other_number(
+    tmp_path: Path, answers: tuple[str, ...], consented: list[str]
+) -> None:
+    rows = "".join(f"{i},{answer}\n" for i, answer in enumerate(answers, 1))
+    (tmp_path / "people.csv").write_text(f"customer_id,consent\n{rows}")
+    mapping = {"customer_id": "customer_id", "consent": "consent"}
+    lines = HEADER + "".join(f"{i},2026-01-05,1\n" for i in range(1, 5))
+    done = read(tmp_path, lines, customers="people.csv", customer_columns=mapping)
+    assert done.column("customer_id") == consented
+
+
+@pytest.mark.parametrize(
+    ("years", "said"),
+    [
+        (("1980-05-01", "1975-01-31"), r"2 of 2 values are no year, for example '9999-99-99'"),
+        (("05.01.80", "unknown", ""), r"1 of 1 values are no year, for example '99.99.99'"),
+        (("1980", "1975.0", "unknown"), ""),
+    ],
+)
+def test_dates_of_birth_in_the_place_of_years_are_refused(
+    tmp_path: Path, years: tuple[str, ...], said: str
+) -> None:
+    """The fairness test would have no ages, and nothing would say so."""
+    rows = "".join(f"{i},{year}\n" for i, year in enumerate(years, 1))
+    (tmp_path / "people.csv").write_text(f"customer_id,born\n{rows}")
+    mapping = {"customer_id": "customer_id", "birth_year": "born"}
+    changes = {"customers": "people.csv", "customer_columns": mapping}
+    if said:
+        refused(tmp_path, HEADER + LINE, said, **changes)
+    else:
+        assert read(tmp_path, HEADER + LINE, **changes).column("customer_id") == ["1"]
+
+
+@pytest.mark.parametrize("space", ["  ", "\u00a0", "\t"])
+def test_spaces_of_a_column_of_fixed_width_make_no_other_word(tmp_path: Path, space: str) -> None:
+    header = "customer_id,event_time,amount,currency,category,order\n"
+    one = "1,2026-01-05,2,SEK,books,A1\n"
+    other = (
+        f"2,2026-01-05,2,SEK{space},{space}books{space},A1{space}\n3,2026-01-05,2,SEK,{space},\n"
+    )
+    names = {"currency": "currency", "category": "category", "order_id": '"order"'}
+    done = read(tmp_path, header + one + other, columns=names)
+    assert done.column("category") == ["books", "books", None]
+    assert done.column("order_id") == ["A1", "A1", None]
+    assert [str(amount) for amount in done.column("amount_eur")] == ["0.20"] * 3
 
 
 # Any file.

@@ -117,6 +117,8 @@ def test_who_may_not_be_processed_leaves_no_date_of_a_contract(tmp_path: Path) -
         (("", "20260301"), r"ended_at: 1 dates cannot be read, for example '99999999'"),
         (("", "0000-00-00"), r"ended_at: 1 dates cannot be read"),
         (("", "infinity"), r"ended_at: 1 dates cannot be read"),
+        (("", "1900-01-01"), r"ended_at: 1 dates are before 1971"),
+        (("2025-01-01", "0001-01-01 00:00:00"), r"ended_at: 1 dates are before 1971"),
         (("2026-03-02", "2026-03-01"), "1 contracts have an ended_at before their started_at"),
         (("2026-03-01 10:00", "2026-03-01 09:00"), "1 contracts have an ended_at before"),
     ],

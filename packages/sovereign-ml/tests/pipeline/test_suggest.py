@@ -472,6 +472,24 @@ def test_a_date_of_two_readings_is_a_question(
     assert look(tmp_path, shop(*dates), event_time=answer)[0]["event_time"] == answer
 
 
+@pytest.mark.parametrize(
+    "dates",
+    [
+        ("24-02-01", "24-02-13", "24-02-20"),
+        ("24/12/31 10:05", "25/01/02 9:05", "25/01/03 9:05"),
+        ("01.02.19", "01.02.20", "01.02.21"),  # a payment on the first day of each month
+    ],
+)
+def test_a_year_of_two_digits_may_come_first(tmp_path: Path, dates: tuple[str, ...]) -> None:
+    """24-02-13 is in 2024 or in 2013, which no value of the file tells."""
+    decided, asked, found = look(tmp_path, shop(*dates))
+    assert "event_time" not in decided
+    year, day = asked["event_time"]
+    assert "'%y" in year
+    assert "'%d" in day
+    assert "year first: reads 100.0% of the values" in found.toml()
+
+
 @pytest.mark.parametrize("halves", [("πμ", "μμ"), ("odp.", "dop."), ("a. m.", "p. m.")])
 def test_halves_of_the_day_in_another_language_are_never_left_out(
     tmp_path: Path, halves: tuple[str, str]
@@ -507,15 +525,41 @@ def test_the_values_decide_the_decimal_mark(
         (("(20.50)", "30.00"), [-20.5, 30]),
         (("€ 1.234,50", "-€ 2,00"), [1234.5, -2]),
         (("12,50 EUR", "3,00- EUR"), [12.5, -3]),
+        ((*["12,50 €"] * 3, "\N{MINUS SIGN}2,00 €", "\N{EN DASH}€ 3,00"), [12.5, -2, -3]),
+        (("1\N{THIN SPACE}234,50 €", "20,00 €"), [1234.5, 20]),
+        (("12,5000", "1234,2500"), [12.5, 1234.25]),
+        (("12.5000", "1,234.2500"), [12.5, 1234.25]),
+        # What is left of the last one without its word would be a purchase.
+        ((*["12,50 €"] * 24, "2,00 € Storno"), [12.5]),
+        ((*["12.50"] * 12, "€ 3.00", *["4.00"] * 12, "2.00 CR"), [12.5, 3, 4]),
     ],
 )
 def test_another_notation_of_amounts_is_turned_into_numbers(
     own: Path, amounts: tuple[str, ...], kept: list[float]
 ) -> None:
-    content = shop("2024-02-01", "2024-02-02", amounts=amounts, mark=";").encode()
+    dates = [f"2024-02-{1 + i % 28:02}" for i in range(max(2, len(amounts)))]
+    content = shop(*dates, amounts=amounts, mark=";").encode()
     said = suggest(own, content, *answered(BASIS), "--apply", "--yes")
     assert said.exit_code == 0, said.output
     assert sorted({float(amount) for amount in mapped(own).column("amount_eur")}) == sorted(kept)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "currency"),
+    [
+        (("12,50 Kč", "3,00 Kč"), "CZK"),
+        (("1 234 Ft", "300 Ft"), "HUF"),
+        (("12,50 lei", "RON 3,00"), "RON"),
+        (("12,50 лв.", "3,00 лв"), "BGN"),
+        (("DKK 12,50", "DKK 3,00"), "DKK"),
+    ],
+)
+def test_the_sign_of_another_currency_is_no_euro(
+    tmp_path: Path, amounts: tuple[str, ...], currency: str
+) -> None:
+    decided, asked, found = look(tmp_path, shop("2024-02-01", "2024-02-02", amounts=amounts))
+    assert (decided["currency"], list(asked)) == (f"'{currency}'", [f"rates.{currency}"])
+    assert "10 read = 10 kept" in found.trial.headline
 
 
 @pytest.mark.parametrize(
@@ -527,6 +571,17 @@ def test_another_notation_of_amounts_is_turned_into_numbers(
         ("Käse für Größe", "cp850", "cp850"),
         ("Kaese", "utf-16-le", "utf-16-le"),
         ("Käse", "utf-16", ""),
+        ("Τρόφιμα και Ποτά", "cp1253", "cp1253"),
+        ("ΗΛΕΚΤΡΟΝΙΚΑ ΕΙΔΗ", "iso8859_7", "cp1253"),  # the same letters
+        ("Ένδυση, Άνδρες, Έπιπλα", "iso8859_7", "iso8859_7"),
+        ("Храни и напитки", "cp1251", "cp1251"),
+        ("ДРЕХИ И ОБУВКИ", "cp1251", "cp1251"),
+        ("Łódź żółty ąę śliwka", "iso8859_2", "iso8859_2"),
+        ("Příliš žluťoučký kůň", "cp852", "cp852"),
+        ("Drabužiai ir žaislai šeimai", "cp1257", "cp1257"),
+        ("Café à la crème", "cp1252", "cp1252"),
+        ("Køb på nettet, bær, øl", "cp1252", "cp1252"),
+        ("50 € – „Spaß“", "cp1252", "cp1252"),
     ],
 )
 def test_the_encoding_is_found(tmp_path: Path, text: str, encoding: str, proposed: str) -> None:
@@ -540,6 +595,22 @@ def test_letters_of_two_encodings_are_a_question(tmp_path: Path) -> None:
     content = shop("2024-02-01", category="x\u0142\u00f1").encode("cp1250", "replace")
     _, asked, _ = look(tmp_path, content.replace(b"?", b"\xf1").replace(b"\xb3", b"\xf1"))
     assert set(asked["reader.encoding"]) >= {"cp1252", "cp1250"}
+
+
+def test_files_of_two_encodings_that_were_put_together_are_a_question(tmp_path: Path) -> None:
+    content = shop("2024-02-01", "2024-02-02", category="Käse").encode()
+    line = "C1,2024-02-01,5.00,Käse\r\n".encode("cp1252")
+    _, asked, found = look(tmp_path, content + line)
+    assert asked == {"reader.encoding": ["cp1252"]}
+    assert "1 of 21 bytes beyond ASCII are not UTF-8" in " ".join(found.toml().split())
+
+
+@pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_sign_inside_of_a_value_ends_no_line(tmp_path: Path, sign: str) -> None:
+    content = shop("2024-02-01", "2024-02-02", mark=";", note=f"a{sign}b")
+    decided, asked, found = look(tmp_path, content)
+    assert (decided["reader.delimiter"], asked) == (";", {})
+    assert "10 read = 10 kept" in found.trial.headline
 
 
 def test_a_header_of_two_delimiters_is_a_question(tmp_path: Path) -> None:

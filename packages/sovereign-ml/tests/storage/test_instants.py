@@ -113,6 +113,15 @@ def test_other_abbreviations_are_read(tmp_path: Path, name: str) -> None:
     assert times(tmp_path, "t", f"2026-01-05 09:00:00 {name}")[0].hour == 9
 
 
+@pytest.mark.parametrize(
+    "written", ["2026-07-05  ", "\t2026-07-05", "2026-07-05\u00a0", " 2026-07-05 00:00 "]
+)
+def test_spaces_of_a_column_of_fixed_width_are_no_part_of_a_time(
+    tmp_path: Path, written: str
+) -> None:
+    assert times(tmp_path, "t", written, zone="UTC") == [datetime(2026, 7, 5, tzinfo=UTC)]
+
+
 def test_one_time_with_a_zone_among_many_without_is_enough(tmp_path: Path) -> None:
     many = ["2026-07-05 11:00:00"] * 9
     with pytest.raises(Misuse, match="drops the zone of '2026-07-05T09:00:00Z'"):

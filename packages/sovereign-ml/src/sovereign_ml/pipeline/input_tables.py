@@ -18,7 +18,11 @@ from sovereign_ml.errors import Refused
 from sovereign_ml.features.event_tables import names as event_tables
 from sovereign_ml.pipeline.input_checks import plausibility, unusable
 from sovereign_ml.pipeline.input_checks.event_rows import EventRows
-from sovereign_ml.pipeline.input_checks.matching import CustomerMatch, match_customers
+from sovereign_ml.pipeline.input_checks.matching import (
+    CustomerMatch,
+    cut_off_ids,
+    match_customers,
+)
 from sovereign_ml.pipeline.input_checks.row_reasons import Counts, count_reasons
 from sovereign_ml.privacy import corrections, objections, suppression
 from sovereign_ml.pseudonyms import pseudonyms
@@ -193,7 +197,7 @@ def input_problems(
         *plausibility.too_many_unusable(
             counts.read, counts.set_aside, unusable.values(connection), checks
         ),
-        *(match.problems(checks) if match else []),
+        *(match.problems(checks) if match else cut_off_ids(connection, checks)),
     ]
     if counts.kept:
         return problems + plausibility.signs_of_a_fault(connection, checks)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 BATCH = 50_000
 LONGEST_VALUE = 1 << 24
 """Characters of one value; a quote that never ends is longer."""
+BLOCK = 65_536
+"""Number of bytes that are decoded at a time in search of one that cannot be."""
 SAMPLE = 65_536
 """Number of characters in which the delimiter is searched."""
 UNREADABLE = (UnicodeError, OSError, EOFError, zlib.error)
@@ -36,7 +40,12 @@ MARKS = {
 """Encoding by byte order mark. The long marks come first: they start with the short ones."""
 OUTER_SPACES = re.compile(r"^ +| +(?=[\r\n]*$)")
 """Spaces at both ends of a line, which columns aligned by spaces have too."""
-CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]+|[\u00a0\u2007\u2009\u202f]")
+UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+"""Characters that nobody sees in a name, such as the byte order mark of a file that has two."""
+END_OF_FILE = "\x1a"
+"""The last character of a text file of DOS, and of a few old programs to this day."""
+LINE_END = re.compile(r"\n|\r(?!\n)")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 """First line in which Excel names the delimiter."""
 
@@ -48,7 +57,7 @@ class CsvRecords:
         """Read the header. Raises Misuse where there is none."""
         self._path, self._format, self._settings = path, file_format, settings
         self._encoding = self._find_encoding()
-        self.records = self.blank_lines = self._separator_lines = 0
+        self.records = self.blank_lines = self._separator_lines = self._headers_again = 0
         self._renamed: list[str] = []
         with self._text() as text:
             self._skip(text)
@@ -66,6 +75,7 @@ class CsvRecords:
             "skip_lines": self._settings.skip_lines,
             "sep= line": self._separator_lines,
             "blank": self.blank_lines,
+            "the header again": self._headers_again,
         }
         skipped = [
             f"{n:,} {'line' if n == 1 else 'lines'} of {self._path.name} skipped ({why})"
@@ -129,7 +139,8 @@ class CsvRecords:
             if self._separator_lines:
                 text.readline()
             reader = self._reader(text)
-            width, blank = len(self._settings.names), 0
+            width, blank, again = len(self._settings.names), 0, 0
+            names: list[str] = []
             while True:
                 try:
                     row = next(reader)
@@ -141,18 +152,37 @@ class CsvRecords:
                     raise Misuse(self._undecodable(error)) from None
                 start, last = lines_before + last + 1, reader.line_num
                 # An empty line is a record with one empty field, or with none.
-                if len(row) < 2 and not "".join(row).strip():
+                if len(row) < 2 and not "".join(row).strip().strip(END_OF_FILE):
                     blank += 1
                 elif not width:
-                    width = len(row)
+                    width, names = len(row), row
                     if header:
                         yield start, row
                         return
                 elif len(row) != width:
                     raise Misuse(self._ragged(start, len(row), width))
+                # The two ends are looked at first, because this runs for every row.
+                elif (row[0] in names or row[-1] in names) and self._is_header(row, names, start):
+                    again += 1
                 else:
                     yield start, row
-            self.blank_lines = blank
+            self.blank_lines, self._headers_again = blank, again
+
+    def _is_header(self, row: Sequence[str], header: Sequence[str], line: int) -> bool:
+        """Return whether ``row`` is the header again, as in files that were put together.
+
+        Raises Misuse where it has other columns or another order: values would change places.
+        """
+        names, known = ([_on_one_line(name) for name in cells] for cells in (row, header))
+        if names == known:
+            return len(known) > 1
+        if 2 * len({name for name in names if name} & set(known)) > len(known):
+            raise Misuse(
+                f"{self._path}, line {line:,}: a second header has other columns or another order "
+                "than the first. Name the files that were put together one by one in [data], or a "
+                "pattern such as sales-*.csv."
+            )
+        return False
 
     def _reader(self, lines: Iterable[str], delimiter: str = "", *, strict: bool = True) -> Reader:
         quote = self._settings.quote
@@ -235,31 +265,47 @@ class CsvRecords:
         """Return a message with the first line that cannot be decoded."""
         if not isinstance(error, UnicodeError):
             return f"Cannot read {self._path}: {error}."
-        where = ""
-        # The decoder reads in blocks, so its error does not tell the line.
-        with open_bytes(self._path, self._format) as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    line.decode(self._encoding)
-                except UnicodeError:
-                    where = f", line {number:,}"
-                    break
         return (
-            f"Cannot read {self._path} as CSV{where}: it is not {self._encoding.upper()}. Set "
+            f"Cannot read {self._path} as CSV, line {self._line_of_fault():,}: it is not {self._encoding.upper()}. Set "
             'encoding under [data.reader] in config.toml, such as "cp1252" (Windows), "latin-1" '
-            'or "utf-16".'
+            'or "utf-16-le"; `churn data suggest` names it.'
         )
+
+    def _line_of_fault(self) -> int:
+        """Return the first line that cannot be decoded."""
+        # The decoder of the reader reads ahead, so its error does not tell the line.
+        decoder = codecs.getincrementaldecoder(self._encoding)()
+        line, last = 1, ""
+        with open_bytes(self._path, self._format) as file:
+            while block := file.read(BLOCK):
+                state = decoder.getstate()
+                try:
+                    text = decoder.decode(block)
+                except UnicodeError as failure:
+                    # The error counts from the bytes that were left over from the block before.
+                    start = getattr(failure, "start", 0) - len(state[0])
+                    decoder.setstate(state)
+                    text = decoder.decode(block[: max(0, start)])
+                    block = b""
+                # A line end of two characters may be in two blocks.
+                line += len(LINE_END.findall(text)) - (last == "\r" and text[:1] == "\n")
+                last = text[-1:]
+                if not block:
+                    break
+        return line
 
 
 def _unique(header: Sequence[str]) -> list[str]:
     """Return the names of the columns. A repeated name gets a number, an empty one its place."""
     names: list[str] = []
     used: set[str] = set()
+    own = {_on_one_line(raw).casefold() for raw in header}
     for place, raw in enumerate(header):
         base = _on_one_line(raw) or f"column{place}"
         name, again = base, 0
-        # DuckDB ignores the case of column names.
-        while name.casefold() in used:
+        # DuckDB ignores the case of column names. A number that another column has as its own name
+        # is left to that column.
+        while name.casefold() in used or (again and name.casefold() in own):
             again += 1
             name = f"{base}_{again}"
         used.add(name.casefold())
@@ -268,5 +314,8 @@ def _unique(header: Sequence[str]) -> list[str]:
 
 
 def _on_one_line(name: str) -> str:
-    """Return the name with spaces for line breaks, so that it fits into config.toml."""
-    return CONTROLS.sub(" ", name).strip()
+    """Return the name as it is seen, on one line, so that it fits into config.toml.
+
+    An accent is part of its letter (Unicode NFC): a Mac writes it apart.
+    """
+    return unicodedata.normalize("NFC", CONTROLS.sub(" ", UNSEEN.sub("", name)).strip())

@@ -148,7 +148,12 @@ def _prepare(
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in shape.items())
         connection.execute(f"CREATE TABLE {table} ({columns})")
         return
-    first = types_of(connection, f"SELECT * FROM {table}")  # noqa: S608
+    # DuckDB ignores the case of column names, and so does a database that writes an export.
+    first = {
+        name.casefold(): kind
+        for name, kind in types_of(connection, f"SELECT * FROM {table}").items()  # noqa: S608
+    }
+    shape = {name.casefold(): kind for name, kind in shape.items()}
     # A month without any refund has a column without a type, which takes that of the others.
     for name in first.keys() & shape.keys():
         if first[name] == NO_TYPE != shape[name]:

@@ -19,19 +19,31 @@ NUMBERS_FIRST = ("where", "amount_eur", "value", "consent", "birth_year")
 NUMERIC = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "BIGNUM")
 MOST_COLUMNS = 6
 """Largest number of columns of one expression for which all combinations of types are tried."""
-GROUPED = r"[+-]?([0-9]{1,3}([. '\x{00A0}\x{202F}][0-9]{3})+|[0-9]+)(,[0-9]+)?"
+GROUPS = r". '\x{00A0}\x{2007}\x{2009}\x{202F}\x{2019}"
+"""Marks between thousands where the comma is the decimal mark."""
+GROUPED = rf"[+-]?([0-9]{{1,3}}([{GROUPS}][0-9]{{3}})+|[0-9]+)(,[0-9]+)?"
 """A number with a decimal comma, as ``1.234,56``."""
 
 
 def number(value: str, decimal: str) -> str:
     """Return SQL that reads the text ``value`` as DOUBLE, null unless it is a finite number."""
+    # Spreadsheets in the Nordic languages write the minus sign of typography.
+    value = f"replace({value}, '\N{MINUS SIGN}', '-')"
     if decimal == ",":
-        digits = rf"regexp_replace(trim({value}), '[. ''\x{{00A0}}\x{{202F}}]', '', 'g')"
+        digits = f"regexp_replace(trim({value}), {db.literal(f'[{GROUPS}]')}, '', 'g')"
         plain = f"replace({digits}, ',', '.')"
         matches = f"regexp_full_match(trim({value}), {db.literal(GROUPED)})"
         return f"CASE WHEN {matches} THEN TRY_CAST({plain} AS DOUBLE) END"
     cast = f"TRY_CAST({value} AS DOUBLE)"
     return f"CASE WHEN isfinite({cast}) THEN {cast} END"
+
+
+def as_word(value: str) -> str:
+    """Return SQL for ``value`` as text without spaces around it, null where nothing is left.
+
+    In a column of fixed width, "books" and "books   " would be two categories.
+    """
+    return f"nullif(trim(CAST({value} AS VARCHAR), ' ' || chr(9) || chr(160)), '')"
 
 
 def is_word(value: str, words: Sequence[str]) -> str:

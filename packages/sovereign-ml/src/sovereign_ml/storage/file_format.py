@@ -22,15 +22,31 @@ OTHER_FORMATS = {
     b"BZh": ("compressed with bzip2", "unpack it, or use gzip"),
     b"\xfd7zXZ\x00": ("compressed with xz", "unpack it, or use gzip"),
     b"\x28\xb5\x2f\xfd": ("compressed with zstd", "unpack it, or use gzip"),
+    b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or use gzip"),
+    b"\x1f\x9d": ("compressed with compress (.Z)", "unpack it, or use gzip"),
+    b"\xffNaPpY": ("compressed with snappy", "unpack it, or use gzip"),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it"),
+    b"Rar!\x1a\x07": ("a RAR archive", "unpack it"),
     b"PARE": ("an encrypted Parquet file", "write it without encryption"),
     b"ARROW1": ("an Arrow or Feather file", AS_TABLE),
     b"ORC": ("an ORC file", AS_TABLE),
     b"Obj\x01": ("an Avro file", AS_TABLE),
     b"SQLite format 3\x00": ("an SQLite database", AS_TABLE),
     b"%PDF": ("a PDF", AS_TABLE),
+    b"\x89HDF": ("an HDF5 file", AS_TABLE),
+    b"\x93NUMPY": ("an array of NumPy", AS_TABLE),
+    b"\x80\x04\x95": ("a pickle of Python", AS_TABLE),
+    b"\x80\x05\x95": ("a pickle of Python", AS_TABLE),
+    b"RDX3\n": ("a file of R", AS_TABLE),
+    b"X\n\x00\x00\x00": ("a file of R (.rds)", AS_TABLE),
+    b"<stata_dta>": ("a file of Stata", AS_TABLE),
+    b"$FL2@(#)": ("a file of SPSS", AS_TABLE),
+    b"\x00\x01\x00\x00Standard ": ("a database of Access", AS_TABLE),
+    bytes(12) + b"\xc2\xea\x81\x60": ("a file of SAS", AS_TABLE),
 }
 """First bytes of formats that are refused, each with its name and the advice."""
+BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""A byte that no text has, but every file of the formats whose first bytes are letters."""
 AS_SHEET = "save the sheet as 'CSV UTF-8'"
 OTHER_TEXTS = {
     rb'[\[{]\s*(["{\[\]}])': ("JSON", AS_TABLE),
@@ -71,7 +87,9 @@ def open_bytes(path: Path, file_format: FileFormat) -> IO[bytes]:
 
 
 def _format(path: Path, head: bytes) -> FileFormat:
-    if head.startswith(b"PAR1"):
+    # The header of a CSV file may start with such letters: ORCID, PARENT_ID, PAR1.
+    is_text = BINARY.search(head) is None
+    if head.startswith(b"PAR1") and not is_text:
         return "parquet"
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
@@ -81,6 +99,8 @@ def _format(path: Path, head: bytes) -> FileFormat:
     if head[257:262] == b"ustar":
         raise Misuse(f"{path} is a tar archive: unpack it.")
     for mark, (kind, advice) in OTHER_FORMATS.items():
+        if mark.isalnum() and is_text:
+            continue
         if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(mark):
             raise Misuse(f"{path} is {kind}: {advice}.")
     # Without the NUL bytes of UTF-16 and the marks of byte orders.

@@ -22,6 +22,7 @@ EPOCHS = (
 """Seconds, milli-, micro- and nanoseconds since 1970 for 1979 to 2128, each with its divisor."""
 TWO_ZONES = {"BST": "+01:00", "IST": "+01:00"}
 """Summer time of London and Dublin, which DuckDB reads as the time of Dhaka and of India."""
+SPACES = "' ' || chr(9) || chr(160)"
 FROM_EPOCH = ("epoch", "make_timestamp", "interval")
 
 
@@ -43,6 +44,13 @@ def check(expressions: Expressions, source: str) -> None:
         _check_zone(expressions, source, name, columns[name], kind)
         if kind.startswith("TIMESTAMP"):
             _check_epoch(expressions, source, name)
+
+
+def as_read(expressions: Expressions) -> str:
+    """Return SQL for the guarded value of the time, without spaces around a text."""
+    value = expressions.value(KEY)
+    # DuckDB reads "2026-01-05 10:00 " of a column of fixed width, but not "2026-01-05 ".
+    return f"trim({value}, {SPACES})" if expressions.result_type(KEY) == "VARCHAR" else value
 
 
 def epoch_hint(sample: object, column: str) -> str:

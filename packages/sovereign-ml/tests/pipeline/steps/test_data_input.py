@@ -223,6 +223,14 @@ def test_a_file_of_which_nothing_is_left_is_refused_with_the_reasons(
         shop([line("x"), line("y", order_line=2)], [person("A")]).read()
 
 
+def test_ids_without_their_last_digits_are_refused_without_a_customers_table_too(
+    shop: Callable[..., Shop],
+) -> None:
+    done = shop([line("1.23457E+11"), line("B", order_line=2)])
+    with pytest.raises(Refused, match=r"1 ids stand in exponent notation .* several people become"):
+        done.read()
+
+
 def test_an_objection_that_cannot_be_read_stops_the_step_instead_of_being_forgotten(
     shop: Callable[..., Shop],
 ) -> None:

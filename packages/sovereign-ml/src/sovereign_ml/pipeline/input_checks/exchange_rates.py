@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from sovereign_ml.config.data_tables import DataSettings, ReaderSettings
 from sovereign_ml.errors import Misuse
+from sovereign_ml.storage import instants
 from sovereign_ml.storage.csv_records import CsvRecords
-from sovereign_ml.storage.expressions import Expressions
+from sovereign_ml.storage.expressions import Expressions, as_word
 from sovereign_ml.storage.file_format import format_of
 
 if TYPE_CHECKING:
@@ -149,8 +150,8 @@ def joined(read: Expressions, rows: str, fate: str) -> str:
     """
     if "currency" not in read.mapping:
         return rows
-    currency = f"CAST({read.value('currency')} AS VARCHAR)"
-    day = f"CAST(TRY_CAST({read.value('event_time')} AS TIMESTAMPTZ) AS DATE)"
+    currency = as_word(read.value("currency"))
+    day = f"CAST(TRY_CAST({instants.as_read(read)} AS TIMESTAMPTZ) AS DATE)"
     # The table `used_rates` has each currency and day once: a join of every row with the rates
     # before its day would sort the whole file.
     read.connection.execute(

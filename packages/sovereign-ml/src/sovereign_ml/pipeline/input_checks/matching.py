@@ -22,7 +22,7 @@ from sovereign_ml.privacy.subjects import MARKS
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["CustomerMatch", "match_customers", "match_events"]
+__all__ = ["CustomerMatch", "cut_off_ids", "match_customers", "match_events"]
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,7 @@ class CustomerMatch:
                 'customer_id alike, such as "lower(customer_id)", or raise the limit if they are '
                 "different people"
             )
-        if self.cut_off_digits > config.max_similar_ids:
-            problems.append(
-                f"{self.cut_off_digits:,} ids stand in exponent notation such as 1.23E+11, as a "
-                "spreadsheet writes them: their digits are lost. Export the file again with the "
-                "ids as text"
-            )
-        return problems
+        return problems + _cut_off(self.cut_off_digits, config)
 
     def _no_objector(self, config: CheckSettings) -> list[str]:
         barred = self.objected + self.restricted + self.refused_consent
@@ -129,6 +123,25 @@ class CustomerMatch:
                 f"max_unmet_objectors (now {config.max_unmet_objectors:,})"
             ]
         return []
+
+
+def cut_off_ids(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
+    """Return a problem where buyers in ``mapped`` have ids that lack digits.
+
+    It is for input without a customers table, since the comparison with one looks for them too.
+    """
+    query = f"""SELECT count(DISTINCT customer_id) FROM mapped WHERE {exponent("customer_id")}"""  # noqa: S608
+    return _cut_off(_number(connection, query), config)
+
+
+def _cut_off(ids: int, config: CheckSettings) -> list[str]:
+    if ids <= config.max_similar_ids:
+        return []
+    return [
+        f"{ids:,} ids stand in exponent notation such as 1.23E+11, as a spreadsheet writes them and "
+        "a float of more than 15 digits is read: their digits are lost, so several people become "
+        "one. Export the file again with the ids as text"
+    ]
 
 
 def match_events(

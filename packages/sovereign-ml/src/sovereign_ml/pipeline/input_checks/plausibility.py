@@ -178,7 +178,16 @@ def signs_in_events(
 def _signs(connection: duckdb.DuckDBPyConnection, config: CheckSettings) -> list[str]:
     rows, negative = _counts(connection, "amount_eur < 0")
     if negative <= config.max_negative_share * rows:
-        return []
+        _, positive = _counts(connection, "amount_read > 0")
+        # Step 3 would say that nobody bought, and blame the dates.
+        return (
+            []
+            if positive
+            else [
+                f"none of {rows:,} amounts is above zero, so nobody bought anything: is amount_eur the "
+                "wrong column, such as a discount?"
+            ]
+        )
     how_many = "all" if negative == rows else f"{negative:,} of"
     return [
         f"{how_many} {rows:,} amounts ({negative / rows:.1%}) are negative, [data.checks] "

@@ -12,7 +12,7 @@ from sovereign_ml.pipeline.input_checks.customer_ids import named_id
 from sovereign_ml.pipeline.input_checks.unusable import seen_columns, shown
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage import instants
-from sovereign_ml.storage.expressions import Expressions, is_word, number
+from sovereign_ml.storage.expressions import Expressions, as_word, is_word, number
 
 if TYPE_CHECKING:
     import duckdb
@@ -90,8 +90,8 @@ def event_values(read: Expressions) -> dict[str, str]:
     value = number(written, read.reader.decimal if text else ".")
     return {
         "customer_id": named_id(read.value("customer_id"), read.reader.null_words),
-        "event_time": _moment(read.value("event_time")),
-        "kind": f"CAST({read.value('kind')} AS VARCHAR)",
+        "event_time": _moment(instants.as_read(read)),
+        "kind": as_word(read.value("kind")),
         "value": f"CASE WHEN isfinite({value}) THEN {value} END",
     }
 
@@ -148,7 +148,7 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
     amount = read.value("amount_eur")
     text = read.result_type("amount_eur") == "VARCHAR"
     amount = number(amount, config.reader.decimal) if text else f"TRY_CAST({amount} AS DOUBLE)"
-    time = _moment(read.value("event_time"))
+    time = _moment(instants.as_read(read))
     rate, age, rate_seen = "1", "NULL::INTEGER", "NULL::VARCHAR"
     if "currency" in read.mapping:
         rate, since = read.name("rate"), read.name("since")
@@ -159,15 +159,15 @@ def contract_values(read: Expressions, config: DataSettings) -> dict[str, str]:
         telling = f"{rate} IS NULL OR ({age}) > {config.checks.max_rate_age_days}"
         rate_seen = (
             f"CASE WHEN {amount} IS NOT NULL AND {time} IS NOT NULL AND ({telling}) THEN "
-            f"concat(CAST({read.value('currency')} AS VARCHAR), ' ', CAST({time} AS DATE)) END"
+            f"concat({as_word(read.value('currency'))}, ' ', CAST({time} AS DATE)) END"
         )
     return {
         "customer_id": named_id(read.value("customer_id"), config.reader.null_words),
         "event_time": time,
         "amount_read": amount,
         "amount_eur": f"TRY_CAST({amount} * {rate} AS DECIMAL(18, 2))",
-        "category": f"CAST({read.value('category')} AS VARCHAR)",
-        "order_id": f"nullif(trim(CAST({read.value('order_id')} AS VARCHAR)), '')",
+        "category": as_word(read.value("category")),
+        "order_id": as_word(read.value("order_id")),
         "rate_age": age,
         "rate_seen": rate_seen,
     }
@@ -229,7 +229,7 @@ def _check_times(read: Expressions, rows: str) -> None:
     column = db.quoted(named[0]) if named else "NULL"
     sample = connection.execute(
         f"""SELECT CAST({column} AS VARCHAR) FROM {rows}
-        WHERE TRY_CAST({read.value("event_time")} AS TIMESTAMPTZ) IS NULL ORDER BY ALL LIMIT 1"""  # noqa: S608
+        WHERE ({_moment(instants.as_read(read))}) IS NULL ORDER BY ALL LIMIT 1"""  # noqa: S608
     ).fetchall()
     example = sample[0][0] if sample else None
     hint = instants.epoch_hint(example, column) if named else ""

@@ -10,7 +10,7 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks.customer_ids import named_id
 from sovereign_ml.privacy import subjects
 from sovereign_ml.storage import duckdb as db
-from sovereign_ml.storage.expressions import Expressions, is_word
+from sovereign_ml.storage.expressions import Expressions, is_number, is_word
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,12 +50,7 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
     read.check()
     db.set_zone(connection, config.timezone)
     e = {key: read.name(key) if key in mapping else "NULL" for key in CustomerColumns.model_fields}
-    # An unreadable consent is none; without a consent column nobody is said to have refused.
-    consent = (
-        f"coalesce(TRY_CAST({e['consent']} AS BOOLEAN), false)"
-        if "consent" in mapping
-        else "NULL::BOOLEAN"
-    )
+    consent = _consent(read, e["consent"])
     for mark in subjects.MARKS:
         value = e[f"{mark}_at"]
         nothing = is_word(f"CAST({value} AS VARCHAR)", NO_DATE)
@@ -76,8 +71,44 @@ def map_customers(connection: duckdb.DuckDBPyConnection, config: DataSettings) -
         FROM {rows} GROUP BY ALL""",  # noqa: S608  expressions are the team's own configuration
         "data.customer_columns",
     )
+    if "birth_year" in mapping:
+        _check_birth_years(connection, e["birth_year"], rows, config)
     if "ended_at" in mapping:
         _check_contracts(connection, read, rows, config)
+
+
+def _consent(read: Expressions, value: str) -> str:
+    """Return SQL that is true for a consent, and null for everybody without such a column."""
+    if "consent" not in read.mapping:
+        return "NULL::BOOLEAN"
+    # As a truth value, every number but zero is true: also the 2 of a survey, which is a no.
+    if is_number(read.result_type("consent")):
+        return f"coalesce({value} = 1, false)"
+    # A column of fixed width ends in spaces. An unreadable consent is none.
+    return f"coalesce(TRY_CAST(trim(CAST({value} AS VARCHAR)) AS BOOLEAN), false)"
+
+
+def _check_birth_years(
+    connection: duckdb.DuckDBPyConnection, value: str, rows: str, config: DataSettings
+) -> None:
+    """Raise Misuse where most years of birth are no number: the fairness test would be empty."""
+    text = f"trim(CAST({value} AS VARCHAR))"
+    ((filled, years, sample),) = connection.execute(
+        f"""SELECT count(*), count(TRY_CAST({value} AS INTEGER)), min({_masked(text)})
+        FROM {rows} WHERE {text} IS NOT NULL AND NOT {is_word(text, config.reader.null_words)}"""  # noqa: S608
+    ).fetchall()
+    if 2 * years < filled:
+        raise Misuse(
+            f"config.toml [data.customer_columns] birth_year: {filled - years:,} of {filled:,} "
+            f"values are no year, for example {sample!r} (letters as a, digits as 9). Of a date, "
+            'take the year alone: birth_year = "year(CAST(col AS DATE))", or '
+            "\"year(strptime(col, '%d.%m.%Y'))\"."
+        )
+
+
+def _masked(text: str) -> str:
+    """Return SQL for the shape of ``text``, because a message must not hold a person's date."""
+    return f"regexp_replace(regexp_replace({text}, '\\p{{L}}', 'a', 'g'), '[0-9]', '9', 'g')"
 
 
 def _day_only(value: str) -> str:
@@ -107,9 +138,8 @@ def _check_contracts(
     values = {key: read.name(key) for key in CONTRACT if key in read.mapping}
     for key, value in values.items():
         text = f"trim(CAST({value} AS VARCHAR))"
-        masked = f"regexp_replace(regexp_replace({text}, '\\p{{L}}', 'a', 'g'), '[0-9]', '9', 'g')"
         ((bad, sample),) = connection.execute(
-            f"""SELECT count(*), min({masked}) FROM {rows} WHERE {text} IS NOT NULL
+            f"""SELECT count(*), min({_masked(text)}) FROM {rows} WHERE {text} IS NOT NULL
             AND NOT {is_word(text, config.reader.null_words)} AND {_contract_day(value, config)} IS NULL"""  # noqa: S608
         ).fetchall()
         if bad:
@@ -119,6 +149,13 @@ def _check_contracts(
                 f"Give the format, such as {key} = \"strptime(col, '%d/%m/%Y')\"."
             )
     days = {key: _contract_day(value, config) for key, value in values.items()}
+    zero = f"{days['ended_at']} < TIMESTAMPTZ '1971-01-01 00:00:00+00'"
+    if bad := db.count(connection, rows, zero):
+        raise Misuse(
+            f"{where} ended_at: {bad:,} dates are before 1971, as some exports write no date at "
+            "all, and these contracts would have ended long ago. Write ended_at = "
+            "\"nullif(col, '1900-01-01')\" with the date of your file."
+        )
     if "started_at" in days:
         start, end = (values[key] for key in CONTRACT)
         # An end without a time is the whole of its day, in the westernmost zone until noon UTC of

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnValues", "TimeReading", "profile", "read_times"]
 
-SYMBOLS = r"[€$£\s\x{00A0}\x{202F}\x{0027}\x{2019}]|EUR|USD|GBP|CHF|PLN|SEK|kr|zł"
+SYMBOLS = (
+    r"[€$£\s\x{00A0}\x{2007}\x{2009}\x{202F}\x{0027}\x{2019}]|EUR|USD|GBP|CHF|PLN|SEK|NOK|DKK|CZK|"
+    r"HUF|RON|BGN|kr[.]?|zł|Kč|Ft|lei|лв[.]?"
+)
+"""Signs of money and of thousands that may stand beside the digits of an amount."""
+MINUS = "\N{MINUS SIGN}\N{EN DASH}"
+"""The signs of a spreadsheet and of a printed list that stand for the minus of a keyboard."""
 RARE = 0.002
 """Share of the values below which a notation is a slip and not a format of the file."""
 EXCEL_DAYS = (20_000, 60_000)
@@ -70,7 +76,9 @@ class ColumnValues:
             return self.sql
         text = self.sql
         if self.with_symbol:
-            text = f"regexp_replace({text}, '[^0-9.,()+-]', '', 'g')"
+            # Nothing else is taken away: what is left of "5,00 Storno" is no number and is set
+            # aside, as a purchase it would be the opposite.
+            text = f"regexp_replace(translate({text}, '{MINUS}', '--'), '{SYMBOLS}', '', 'g')"
         # Bookkeeping writes a negative amount as 12.50- or (12.50).
         if self.after_sign or self.in_brackets:
             text = f"regexp_replace({text}, '^[(]?(.*?)[-)]$', '-\\1')"
@@ -112,15 +120,16 @@ def _profile(
     rows = connection.execute(
         rf"""SELECT count(*), count(v), count(DISTINCT v), count(*) FILTER (is_number),
             count(*) FILTER (is_number AND {fits(r"-.*|[(].*|.*-")}),
-            count(*) FILTER (is_number AND {fits(r".*[0-9],[0-9]{1,2}[-)]?")}),
-            count(*) FILTER (is_number AND {fits(r".*[0-9][.][0-9]{1,2}[-)]?")}),
+            count(*) FILTER (is_number AND {fits(r".*[0-9],([0-9]{1,2}|[0-9]{4,})[-)]?")}),
+            count(*) FILTER (is_number AND {fits(r".*[0-9][.]([0-9]{1,2}|[0-9]{4,})[-)]?")}),
             count(*) FILTER (is_number AND {fits(r"[-+(]?[0-9]{1,3}(,[0-9]{3})+([.][0-9]*)?[-)]?")}),
             count(*) FILTER (is_number AND {fits(r"[-+(]?[0-9]{1,3}([.][0-9]{3})+(,[0-9]*)?[-)]?")}),
             count(*) FILTER (is_number AND {fits(r".*-")}),
             count(*) FILTER (is_number AND {fits(r"[(].*[)]")}),
             count(*) FILTER (is_number AND x <> v)
         FROM (SELECT v, x, coalesce({fits(r"[-+(]?[0-9][0-9.,]*[-)]?")} AND NOT {fits(date)}, false)
-            AS is_number FROM (SELECT v, regexp_replace(v, '{SYMBOLS}', '', 'g') AS x FROM (
+            AS is_number FROM (SELECT v,
+            regexp_replace(translate(v, '{MINUS}', '--'), '{SYMBOLS}', '', 'g') AS x FROM (
                 SELECT nullif(trim(CAST({db.quoted(name)} AS VARCHAR)), '') AS v FROM {table})))"""  # noqa: S608
     ).fetchall()
     return ColumnValues(name, kind, *(int(n) for n in rows[0]))
@@ -212,17 +221,21 @@ def _from_text(
             continue
         # Day and month are told apart by the values of the whole column.
         places = _order(connection, table, column, shape)
-        if places.mixed or places.unknown:
+        if places.year_first and "%y" in formats[0]:
+            with_year_first = re.sub("%[dy]", lambda m: "%y" if m[0] == "%d" else "%d", formats[0])
+            undecided.append((with_year_first, formats[0]))
+            why.append(f"the year may be the first number or the last one of {places.example}")
+        elif places.mixed or places.unknown:
             undecided.append((formats[0], formats[1]))
             why.append(places.words)
         else:
             certain.append(formats[0] if places.day_first else formats[1])
             why.append(places.words)
     day_first = [*certain, *(pair[0] for pair in undecided)]
-    candidates = [_reading(column, day_first, undecided and "day first")]
+    candidates = [_reading(column, day_first, undecided and _first_part(undecided[0][0]))]
     if undecided:
         month_first = [*certain, *(pair[1] for pair in undecided)]
-        candidates.append(_reading(column, month_first, "month first"))
+        candidates.append(_reading(column, month_first, _first_part(undecided[0][1])))
     shares = [_readable(connection, table, column, str(c.value)) for c in candidates]
     if max(shares) < 0.5:
         return None
@@ -234,6 +247,13 @@ def _from_text(
     return TimeReading(
         marked, max(shares), "%z" in every or "%Z" in every, "%H" in every or "%I" in every, why
     )
+
+
+def _first_part(form: str) -> str:
+    """Return in words which part of a date comes first in the format."""
+    first = re.search("%([dmyYbB])", form)
+    parts = {"d": "day first", "y": "year first", "Y": "year first"}
+    return parts.get(first[1], "month first") if first else ""
 
 
 def _reading(column: ColumnValues, formats: Sequence[str], evidence: object) -> Candidate:
@@ -250,6 +270,8 @@ class _DayMonth:
 
     day_only: int
     month_only: int
+    year_first: bool
+    """Whether the first number may be a year of two digits: it varies less than the last one."""
     separator: str
     example: str
 
@@ -289,15 +311,17 @@ def _order(
     row = connection.execute(
         # The example has two different numbers, because 05.05. reads the same both ways.
         rf"""SELECT count(*) FILTER (a > 12 AND b <= 12), count(*) FILTER (b > 12 AND a <= 12),
+            coalesce(count(DISTINCT a) < count(DISTINCT c) AND max(b) <= 12 AND max(c) <= 31, false),
             coalesce(min(v) FILTER (a <> b), min(v)) FROM (
             SELECT v, TRY_CAST(regexp_extract(v, '^([0-9]+)', 1) AS INTEGER) AS a,
-                TRY_CAST(regexp_extract(v, '^[0-9]+[^0-9]+([0-9]+)', 1) AS INTEGER) AS b
+                TRY_CAST(regexp_extract(v, '^[0-9]+[^0-9]+([0-9]+)', 1) AS INTEGER) AS b,
+                TRY_CAST(regexp_extract(v, '^([0-9]+[^0-9]+){{2}}([0-9]+)', 2) AS INTEGER) AS c
             FROM (SELECT nullif(trim(CAST({db.quoted(column.name)} AS VARCHAR)), '') AS v FROM {table})
             WHERE regexp_replace(regexp_replace(v, '[0-9]+', '9', 'g'), '[A-Za-z]+', 'a', 'g') = ?)""",  # noqa: S608
         [shape],
     ).fetchone()
-    day, month, example = row or (0, 0, "")
-    return _DayMonth(int(day), int(month), shape[1:2], str(example))
+    day, month, year_first, example = row or (0, 0, False, "")
+    return _DayMonth(int(day), int(month), bool(year_first), shape[1:2], str(example))
 
 
 def _readable(

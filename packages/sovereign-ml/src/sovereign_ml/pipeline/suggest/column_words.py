@@ -121,7 +121,11 @@ DEAD_WORDS = (
 """States of an order that is no purchase, or not yet one."""
 CODE = re.compile(r"\s*[A-Za-z]{3}\s*")
 """A currency, as ISO 4217 writes it."""
-SIGNS = {r"[$]|USD": "USD", r"£|GBP": "GBP", "CHF": "CHF", "PLN|zł": "PLN", "SEK|kr": "SEK"}
+SIGNS = {
+    **{r"[$]|USD": "USD", r"£|GBP": "GBP", "CHF": "CHF", "PLN|zł": "PLN", "SEK|kr": "SEK"},
+    **{"NOK": "NOK", "DKK": "DKK", "CZK|Kč": "CZK", "HUF|Ft": "HUF", "RON|lei": "RON"},
+    "BGN|лв": "BGN",
+}
 """Signs beside an amount, with the currency that they most often mean."""
 SEVERAL = ("USD", "SEK")
 """Currencies whose sign may mean others too: Canadian dollars, Danish crowns."""

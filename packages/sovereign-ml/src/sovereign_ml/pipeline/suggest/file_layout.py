@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -15,25 +14,14 @@ from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.suggest.proposal import Candidate, ProposedSetting
 from sovereign_ml.storage.csv_records import DELIMITERS, MARKS, SAMPLE, SEPARATOR_LINE, UNREADABLE
 from sovereign_ml.storage.file_format import FileFormat, format_of, open_bytes
+from sovereign_ml.storage.text_encoding import encoding_of
 
 __all__ = ["FileLayout", "layout_of"]
 
 TABLE = "data.reader"
-CHUNK = 1 << 20
 NUMBER = re.compile(r"[-+(]?\d[\d.,:/ T-]*[-)]?")
 """A number, a date or a time, which are common in rows and rare in a header."""
 MOST_LINES_ABOVE = 20
-LETTERS = {
-    "cp1252": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûùœìòõã€£§°’“”„–«»º",
-    "cp1250": "ąćęłńóśźżĄĆĘŁŃÓŚŹŻčďěňřšťůžýČĎĚŇŘŠŤŮŽÝőűŐŰăâîșțáéíöüäÖÜÄß€§„”–",
-    "iso8859_15": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûùœ€£§°",
-    "cp850": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûù£§",
-    "mac_roman": "äöüÄÖÜßéèêëàâçñåÅæÆøØáíóúîïôûùœ€£§",
-}
-"""Encodings of one byte per letter, with the letters of European texts.
-
-The most frequent encoding comes first.
-"""
 
 
 @dataclass(frozen=True)
@@ -61,15 +49,18 @@ def layout_of(path: Path) -> FileLayout:
     if file_format == "parquet":
         return FileLayout(())
     try:
-        encoding = _encoding(path, file_format)
+        guess = encoding_of(path, file_format)
     except UNREADABLE as error:  # such as a download that broke off
         raise Misuse(f"Cannot read {path}: {error}.") from None
+    candidates = tuple(Candidate(name, evidence) for name, evidence in guess.candidates)
+    encoding = ProposedSetting(TABLE, "encoding", guess.name, guess.why, candidates)
     text = _sample(path, file_format, str(encoding.trial_value or "utf-8-sig"))
-    lines = text.splitlines()
+    # Not splitlines(): form feeds and the vertical tabs of notes in a value end no line.
+    lines = re.split(r"\r\n|\n|\r", text.rstrip("\r\n"))
     decisions = [encoding]
     start = 0
     # A first line such as sep=; tells a spreadsheet the delimiter.
-    separator = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    separator = SEPARATOR_LINE.fullmatch(lines[0])
     body = lines[1:] if separator else lines
     mark, start, equal = (separator[1], 0, []) if separator else _delimiter(body)
     if not mark:
@@ -88,78 +79,6 @@ def layout_of(path: Path) -> FileLayout:
         decisions.append(ProposedSetting(TABLE, "quote", quote, (why,)))
     rows = tuple(tuple(row) for row in _rows(body, mark, quote)[:200])
     return FileLayout(tuple(decisions), rows, _has_header(rows), mark, tuple(above))
-
-
-def _encoding(path: Path, file_format: FileFormat) -> ProposedSetting:
-    with open_bytes(path, file_format) as file:
-        head = file.read(4096)
-    for mark, name in MARKS.items():
-        if head.startswith(mark):
-            return ProposedSetting(TABLE, "encoding", "", (f"{name}, by its byte order mark",))
-    first, second = head[::2].count(0), head[1::2].count(0)
-    # A value or two may hold a NUL in any file: it is the many digits and delimiters that tell.
-    if max(first, second) > len(head) / 8:
-        name = "utf-16-le" if second > first else "utf-16-be"
-        return ProposedSetting(TABLE, "encoding", name, ("every other byte is empty",))
-    letters = _beyond_ascii(path, file_format)
-    if letters is None:
-        return ProposedSetting(TABLE, "encoding", "utf-8", ("all bytes are UTF-8",))
-    return _one_byte_encoding(letters)
-
-
-def _beyond_ascii(path: Path, file_format: FileFormat) -> Counter[int] | None:
-    """Return the bytes above 127 with their number, None where the whole file is UTF-8."""
-    # A chunk may end within a letter, which only an incremental decoder carries over.
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    counted: Counter[int] = Counter()
-    is_utf8 = True
-    with open_bytes(path, file_format) as file:
-        while chunk := file.read(CHUNK):
-            if is_utf8:
-                try:
-                    decoder.decode(chunk)
-                except UnicodeError:
-                    is_utf8 = False
-            counted.update(byte for byte in chunk if byte > 127)
-    try:
-        # A file that ends within a letter is not UTF-8.
-        decoder.decode(b"", final=True)
-    except UnicodeError:
-        is_utf8 = False
-    return None if is_utf8 else counted
-
-
-def _one_byte_encoding(letters: Counter[int]) -> ProposedSetting:
-    """Return the encoding whose letters are those of a European text.
-
-    It is a question where two encodings are as good.
-    """
-    total = sum(letters.values())
-    scores: dict[str, float] = {}
-    texts: dict[str, str] = {}
-    for name, usual in LETTERS.items():
-        try:
-            text = bytes(letters).decode(name)
-        except UnicodeError:
-            continue
-        counted = zip(text, letters.values(), strict=True)
-        scores[name] = sum(n for letter, n in counted if letter in usual) / total
-        texts[name] = text
-    best = max(scores.values(), default=0.0)
-    # Encodings that give the same letters are one choice.
-    # Backwards, so that the most frequent of them is written last and stays.
-    ranked = {texts[name]: name for name in reversed(LETTERS) if scores.get(name) == best}
-    fitting = [name for name in LETTERS if name in ranked.values()]
-    candidates = [
-        Candidate(name, f"its letters are {' '.join(sorted(texts[name])[:12])}")
-        for name in fitting or ["cp1252"]
-        if name in texts
-    ]
-    if best >= 0.9 and len(fitting) == 1:
-        return ProposedSetting(TABLE, "encoding", fitting[0], ("not UTF-8", candidates[0].evidence))
-    rest = [Candidate(n, f"its letters are {' '.join(sorted(texts[n])[:12])}") for n in texts]
-    every = {c.value: c for c in [*candidates, *rest]}
-    return ProposedSetting(TABLE, "encoding", None, ("not UTF-8",), tuple(every.values()))
 
 
 def _sample(path: Path, file_format: FileFormat, encoding: str) -> str:

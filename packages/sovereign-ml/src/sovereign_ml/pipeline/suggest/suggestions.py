@@ -26,7 +26,7 @@ from sovereign_ml.pipeline.suggest.presets import CDNOW
 from sovereign_ml.pipeline.suggest.proposal import Candidate, Proposal, ProposedSetting, chosen
 from sovereign_ml.pipeline.suggest.trial_run import TrialRun, trial_run
 from sovereign_ml.storage import duckdb as db
-from sovereign_ml.storage.expressions import Expressions
+from sovereign_ml.storage.expressions import Expressions, as_word
 
 if TYPE_CHECKING:
     import duckdb
@@ -269,7 +269,7 @@ def _rates(
     kept = f"TRY_CAST({read.value('where')} AS BOOLEAN) IS TRUE"
     condition = kept if "where" in read.mapping else "true"
     rows = connection.execute(
-        f"SELECT CAST({read.value('currency')} AS VARCHAR) AS w, count(*) FROM {source} "  # noqa: S608
+        f"SELECT {as_word(read.value('currency'))} AS w, count(*) FROM {source} "  # noqa: S608
         f"WHERE {condition} GROUP BY w HAVING w NOT IN (SELECT currency FROM exchange_rates) "
         "ORDER BY 2 DESC LIMIT 20"
     ).fetchall()
