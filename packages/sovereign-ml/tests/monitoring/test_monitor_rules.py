@@ -337,6 +337,35 @@ def test_an_earlier_day_on_which_the_rule_held_ends_no_alarm(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("watched", "ends"),
+    [("2", False), ("3", True), ("4", True), ("10", True), ("candidate", False)],
+)
+def test_an_earlier_version_for_which_the_rule_holds_ends_no_alarm(
+    tmp_path: Path, watched: str, ends: bool
+) -> None:
+    alarm = open_alarm(tmp_path, "missing")
+    alarms.update(tmp_path, [state("missing", "ok")], DAY + timedelta(days=1), watched)
+    (record,) = alarms.read_alarms(tmp_path)
+    assert (record.id, record.ended is not None) == (alarm, ends)
+    if not ends:
+        with pytest.raises(Refused, match=r"`churn monitor` of that version or a later one"):
+            alarms.refuse_training(tmp_path, DAY)
+
+
+def test_an_alarm_that_comes_back_on_the_day_of_its_end_is_another_one(tmp_path: Path) -> None:
+    first = open_alarm(tmp_path, "missing")
+    for time in (1, 2):
+        alarms.update(tmp_path, [state("missing", "ok")], DAY, "3")
+        alarms.refuse_training(tmp_path, DAY)
+        for opened in (1, 0):  # the second run repeats the first one
+            assert len(alarms.update(tmp_path, [state("missing", "alarm")], DAY, "3")) == opened
+        with pytest.raises(Refused, match=f"{first}-again{time}"):
+            alarms.refuse_training(tmp_path, DAY)
+    ended = {record.id: record.ended for record in alarms.read_alarms(tmp_path)}
+    assert ended == {first: DAY, f"{first}-again1": DAY, f"{first}-again2": None}
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"by": "the team"}, "first and last name"),
