@@ -58,14 +58,15 @@ class MonitorCopy:
         return Exchange(self._fetch_reports(etags), *self._exchange_alarms(list(etags)))
 
     def publish(self, day: str) -> None:
-        """Store the report of ``day``, and exchange the alarms."""
+        """Exchange the alarms, and store the report of ``day``."""
         if not self.versions.in_bucket:
             return
+        # Alarms come first: a report must never name one that nobody has.
+        self._exchange_alarms(s3.keys(self.versions.storage, self._key("")))
         folder = self.versions.root / FOLDER / day
         for name in FILES:
             content = (folder / name).read_bytes()
             s3.write(self.versions.storage, self._key(f"{day}/{name}"), content)
-        self._exchange_alarms(s3.keys(self.versions.storage, self._key("")))
 
     def _fetch_reports(self, etags: Mapping[str, str]) -> tuple[str, ...]:
         days = []
