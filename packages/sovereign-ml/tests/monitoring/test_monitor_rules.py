@@ -291,6 +291,24 @@ def test_an_alarm_about_data_stops_training_until_it_is_gone_or_accepted(tmp_pat
     alarms.refuse_training(tmp_path, DAY + timedelta(days=12))
 
 
+@pytest.mark.parametrize("action", ["fix_data", "retrain", "accept"])
+def test_data_that_break_again_after_their_repair_stop_training_once_more(
+    tmp_path: Path, action: str
+) -> None:
+    days = [DAY + timedelta(days=number) for number in range(4)]
+    until = DAY + timedelta(days=20) if action == "accept" else None
+    answered(tmp_path, open_alarm(tmp_path, "missing"), action=action, until=until)
+    # Until the repair has worked, the answer keeps the rule quiet.
+    assert alarms.update(tmp_path, [state("missing", "alarm")], days[1], "3") == []
+    alarms.update(tmp_path, [state("missing", "ok")], days[2], "3")
+    alarms.refuse_training(tmp_path, days[2])
+    opened = alarms.update(tmp_path, [state("missing", "alarm")], days[3], "3")
+    assert [record.opened for record in opened] == ([] if action == "accept" else [days[3]])
+    if opened:
+        with pytest.raises(Refused, match=f"{opened[0].id}"):
+            alarms.refuse_training(tmp_path, days[3])
+
+
 def test_an_alarm_about_the_model_stops_no_training(tmp_path: Path) -> None:
     open_alarm(tmp_path, "early")
     alarms.refuse_training(tmp_path, DAY)

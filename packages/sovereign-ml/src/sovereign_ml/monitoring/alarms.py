@@ -17,7 +17,10 @@ from sovereign_ml.privacy.tombstones import write_durably
 FOLDER = Path("governance/monitoring")
 ACTIONS = ("retrain", "roll_back", "fix_data", "accept")
 QUIET_DAYS = 14
-"""Number of days after an answer without a new alarm of the rule: an answer needs time to work."""
+"""Number of days after an answer without a new alarm of the rule: an answer needs time to work.
+
+An alarm about data that ended needs none: what breaks again is another fault.
+"""
 
 
 class AlarmAnswer(BaseModel):
@@ -56,6 +59,9 @@ class AlarmRecord(BaseModel):
         """Return whether its answer still holds on ``day``, so that no new alarm is opened."""
         if self.answer is None:
             return self.ended is None
+        # The repair worked, so data that are broken again must stop training once more.
+        if self.kind == "data" and self.answer.until is None and self.ended is not None:
+            return False
         until = self.answer.until or self.answer.at.date() + timedelta(days=QUIET_DAYS)
         return day <= until
 
