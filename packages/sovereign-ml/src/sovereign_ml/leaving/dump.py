@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -160,18 +161,27 @@ class Dump:
     @property
     def account(self) -> str:
         """Return a hash of the account's number, which identifies it, "" if no ARN has one."""
-        # Other accounts share models and feature groups, so the most frequent number is the own.
-        numbers = Counter(
-            number
+        own = self._most_frequent(r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):")
+        return hashlib.sha256(own.encode()).hexdigest()[:16] if own else ""
+
+    @property
+    def region(self) -> str:
+        """Return the region that ``about.json`` names, "" if it names none."""
+        return str(self.about.get("region") or "")
+
+    @property
+    def region_of_records(self) -> str:
+        """Return the region of most ARNs, "" if no ARN has one."""
+        return self._most_frequent(r"arn:aws[\w-]*:sagemaker:([a-z][\w-]+):\d{12}:")
+
+    def _most_frequent(self, pattern: str) -> str:
+        # Other accounts share models and feature groups, so the most frequent value is the own.
+        values = Counter(
+            value
             for answer in self.answers.values()
-            for number in re.findall(
-                r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):", json.dumps(answer)
-            )
+            for value in re.findall(pattern, json.dumps(answer))
         )
-        if not numbers:
-            return ""
-        own = min(numbers, key=lambda number: (-numbers[number], number))
-        return hashlib.sha256(own.encode()).hexdigest()[:16]
+        return min(values, key=lambda value: (-values[value], value), default="")
 
     @property
     def digest(self) -> str:
@@ -314,6 +324,7 @@ def _held_to(shape: Any, members: dict[str, Any], source: str) -> Iterator[str]:
 _JSON = {
     **{"dict": "an object", "Record": "an object", "list": "a list", "tuple": "a list"},
     **{"str": "text", "bool": "true or false"},
+    **dict.fromkeys(("datetime", "timestamp-string"), "seconds or ISO 8601"),
 }
 
 
@@ -362,11 +373,16 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _records(value: Any, file: str) -> Any:
-    """Return the answer without nulls, which the older CLI writes for missing members."""
+    """Return the answer without nulls, which the older CLI writes for missing members.
+
+    Among numbers a null is NaN, so that each value keeps its place.
+    """
     if isinstance(value, dict):
         record = Record({k: _records(item, file) for k, item in value.items() if item is not None})
         record.file = file
         return record
     if isinstance(value, list):
+        if any(isinstance(item, int | float) for item in value):
+            return [math.nan if item is None else _records(item, file) for item in value]
         return [_records(item, file) for item in value if item is not None]
     return value
