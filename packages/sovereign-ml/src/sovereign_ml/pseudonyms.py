@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import stat
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,8 +18,11 @@ LENGTH = 32
 
 def plain_id(text: str) -> str:
     """Return a typed customer id as step 1 knows it: no space around it, 101 for 101.0."""
-    # Spreadsheets export whole numbers as 101.0 and add invisible characters.
-    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", text.strip().strip("\u200b\ufeff").strip())
+    # Spreadsheets export whole numbers as 101.0 and add invisible characters. An accent may be a
+    # character of its own (Unicode NFD), as in names of files on a Mac.
+    unseen = "".join(c for c in text if c.isspace() or unicodedata.category(c) in ("Cc", "Cf"))
+    bare = unicodedata.normalize("NFC", text.strip(unseen))
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", bare)
 
 
 def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:

@@ -7,10 +7,12 @@ import re
 import stat
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sovereign_ml.pipeline.input_checks.customer_ids import id_text
 from sovereign_ml.pseudonyms import parse_key, plain_id, pseudonyms, read_or_make_keys
 
 KEY, OTHER = b"k" * 32, b"o" * 32
@@ -92,4 +94,17 @@ def test_processes_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
 def test_an_id_that_is_typed_as_it_stands_in_the_file_is_the_id_of_step_1(
     typed: str, known: str
 ) -> None:
+    assert plain_id(typed) == known
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("Zo\u00e9", "Zoe\u0301", " 101.0\t", "\u00a0a\u202f", "\ufeff\u200b 7 \u200b", "-5.00"),
+        *("A-1", "0012", "1e5", "\u1e69", "s\u0323\u0307", "\uac00", "\u1100\u1161"),
+    ],
+)
+def test_an_id_is_typed_in_any_spelling_of_unicode(typed: str) -> None:
+    query = f"SELECT {id_text('typed')} FROM (SELECT $typed AS typed)"
+    (known,) = duckdb.execute(query, {"typed": typed}).fetchone() or ()
     assert plain_id(typed) == known
