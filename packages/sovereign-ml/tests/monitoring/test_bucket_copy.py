@@ -104,6 +104,20 @@ def test_an_alarm_that_ends_on_the_cluster_keeps_the_answer_of_the_repository(
     )
 
 
+def test_machines_that_opened_one_alarm_agree_on_its_text(
+    bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    roots = [tmp_path / "first", tmp_path / "second"]
+    for root, found in zip(roots, ("12 % missing", "11 % missing"), strict=True):
+        measured = state("missing", "alarm").model_copy(update={"found": found})
+        alarms.update(root, [measured], DAY, "3")
+    for root in roots * 2:
+        copy_of(root).sync()
+    assert {alarms.read_alarms(root)[0].found for root in roots} == {"11 % missing"}
+    for root in roots * 2:
+        assert copy_of(root).sync() == Exchange((), (), ())
+
+
 def test_of_two_answers_the_earlier_one_stays(bucket: dict[str, bytes], tmp_path: Path) -> None:
     run_on_cluster(tmp_path / "monday")
     first, second = tmp_path / "first", tmp_path / "second"

@@ -168,7 +168,10 @@ def merged(first: AlarmRecord, second: AlarmRecord | None = None) -> AlarmRecord
         return first
     answers = [record.answer for record in (first, second) if record.answer]
     ends = [record.ended for record in (first, second) if record.ended]
-    return first.model_copy(
+    # Two machines that opened it measured at different times. Every sync has to choose the same
+    # text, or they would replace each other's for ever.
+    record = min(first, second, key=lambda side: (side.opened, side.found, side.todo, side.limit))
+    return record.model_copy(
         update={
             "answer": min(answers, key=lambda answer: answer.at, default=None),
             "ended": min(ends, default=None),
