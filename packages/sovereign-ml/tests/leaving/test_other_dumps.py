@@ -14,6 +14,7 @@ from small_project import load
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving import checklist, deletion, pipelines, progress, registered, runs
+from sovereign_ml.leaving.brought_notebooks import bring_notebooks
 from sovereign_ml.leaving.dump import Dump, open_dump
 from sovereign_ml.leaving.minimise import Minimiser
 
@@ -215,6 +216,27 @@ def test_a_model_that_is_not_packed_keeps_its_address() -> None:
     minimiser = Minimiser(bytes(32))
     run = registered._package_run(row, "g", "p", minimiser)
     assert [minimiser.places[each["archive"]] for each in run.record["archives"]] == ["s3://b/m/"]
+
+
+def test_a_text_that_was_cut_within_a_character_stops_no_command(tmp_path: Path) -> None:
+    cut = "churn \ud83d"
+    row = {
+        **{**DONE, "DisplayName": cut, "Parameters": {cut: {"StringValue": cut}}},
+        **{"Tags": [{"Key": cut, "Value": cut}], "Metrics": [{"MetricName": cut, "Last": 0.5}]},
+    }
+    definition = json.dumps({"Steps": [{"Name": cut, "Type": "Training", "Arguments": {}}]})
+    notebook = {"cells": [{"cell_type": "code", "source": f"print('{cut}')"}], "nbformat": 4}
+    files = {
+        "search/ExperimentTrialComponent.json": found("TrialComponent", row),
+        "pipelines/p.json": {"PipelineName": "p", "PipelineDefinition": definition},
+        "efs/jane/a.ipynb": notebook,
+    }
+    dump = open_dump(written(tmp_path / "dump", files, "us-gov-west-1"))
+    assert len(dump.digest) == 64
+    ((_, run),) = runs.past_runs(dump, "p", Minimiser(bytes(32)))
+    assert run.params == {"churn _": "churn \N{REPLACEMENT CHARACTER}"}
+    assert pipelines.write_pages(dump, tmp_path / "pages", Minimiser(bytes(32)))[1] == []
+    assert bring_notebooks(dump.folder, tmp_path / "out", Minimiser(bytes(32))).imported == 1
 
 
 @pytest.mark.parametrize("region", ["", "eu-central-1"])

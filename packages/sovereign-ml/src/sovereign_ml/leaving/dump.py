@@ -26,6 +26,7 @@ _OLD_CLI = {1: (1, 37), 2: (2, 23)}
 """Oldest versions of the CLI whose answers have all fields that are read (January 2025)."""
 # The CLI of the dump may be older or newer than our botocore. These problems are only notes.
 _MAY_LACK = {"missing required field", "unknown field", "empty input", "more than one input"}
+_HALF = re.compile("[\ud800-\udfff]")
 _CONTENT = {
     "StudioLifecycleConfigName": "DescribeStudioLifecycleConfig",
     "NotebookInstanceLifecycleConfigName": "DescribeNotebookInstanceLifecycleConfig",
@@ -352,6 +353,18 @@ def _check_times(value: Any, shape: Any, where: str) -> None:
             _check_times(item, shape.member, f"{where}[]")
 
 
+def whole_json(text: str) -> Any:
+    """Return the value of a JSON text, with U+FFFD for half of a character.
+
+    A name that was cut within an emoji ends with one (a lone surrogate), and no file can hold it.
+    Raises ValueError.
+    """
+    value = json.loads(text)
+    if not re.search(r"\\u[dD]", text):
+        return value
+    return json.loads(_HALF.sub("\N{REPLACEMENT CHARACTER}", json.dumps(value, ensure_ascii=False)))
+
+
 def _parsed(path: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
@@ -361,7 +374,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     # PowerShell's `>` writes UTF-16.
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        answer = json.loads(raw.decode(encoding))
+        answer = whole_json(raw.decode(encoding))
     except UnicodeDecodeError:
         raise ValueError("not UTF-8 text; expected JSON as the AWS CLI prints it") from None
     except json.JSONDecodeError as error:
