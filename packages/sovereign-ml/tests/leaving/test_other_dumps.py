@@ -218,8 +218,8 @@ def test_a_model_that_is_not_packed_keeps_its_address() -> None:
     assert [minimiser.places[each["archive"]] for each in run.record["archives"]] == ["s3://b/m/"]
 
 
-def test_a_text_that_was_cut_within_a_character_stops_no_command(tmp_path: Path) -> None:
-    cut = "churn \ud83d"
+@pytest.mark.parametrize("cut", ["churn \ud83d", "churn \x00"])
+def test_a_text_that_was_cut_within_a_character_stops_no_command(tmp_path: Path, cut: str) -> None:
     row = {
         **{**DONE, "DisplayName": cut, "Parameters": {cut: {"StringValue": cut}}},
         **{"Tags": [{"Key": cut, "Value": cut}], "Metrics": [{"MetricName": cut, "Last": 0.5}]},

@@ -26,7 +26,7 @@ _OLD_CLI = {1: (1, 37), 2: (2, 23)}
 """Oldest versions of the CLI whose answers have all fields that are read (January 2025)."""
 # The CLI of the dump may be older or newer than our botocore. These problems are only notes.
 _MAY_LACK = {"missing required field", "unknown field", "empty input", "more than one input"}
-_HALF = re.compile("[\ud800-\udfff]")
+_NOT_STORED = re.compile("[\x00\ud800-\udfff]")
 _CONTENT = {
     "StudioLifecycleConfigName": "DescribeStudioLifecycleConfig",
     "NotebookInstanceLifecycleConfigName": "DescribeNotebookInstanceLifecycleConfig",
@@ -354,15 +354,23 @@ def _check_times(value: Any, shape: Any, where: str) -> None:
 
 
 def whole_json(text: str) -> Any:
-    """Return the value of a JSON text, with U+FFFD for half of a character.
+    """Return the value of a JSON text, with U+FFFD for half of a character and for NUL.
 
-    A name that was cut within an emoji ends with one (a lone surrogate), and no file can hold it.
-    Raises ValueError.
+    A name that was cut within an emoji ends with half of one (a lone surrogate), which no file can
+    hold. PostgreSQL takes no NUL. Raises ValueError.
     """
     value = json.loads(text)
-    if not re.search(r"\\u[dD]", text):
-        return value
-    return json.loads(_HALF.sub("\N{REPLACEMENT CHARACTER}", json.dumps(value, ensure_ascii=False)))
+    return _without_halves(value) if re.search(r"\\u(?:[dD]|0000)", text) else value
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_without_halves(name): _without_halves(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_halves(item) for item in value]
+    if isinstance(value, str):
+        return _NOT_STORED.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value
 
 
 def _parsed(path: Path) -> dict[str, Any]:
