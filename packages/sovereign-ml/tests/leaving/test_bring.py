@@ -63,6 +63,26 @@ MADE = datetime(2026, 11, 20, tzinfo=UTC)
         ("FailureReason", "row 7", None),
         ("sagemaker_region", "eu-central-1", None),
         ("record", "8f14e45f-ceea-467f-a0e6-2f1b4d0c9c1a", None),
+        ("filter", "WHERE user_id = '12345'", None),
+        ("slice", "kunde-8123456", None),
+        ("Owner", "Jane Doe", None),
+        ("commit-author", "jdoe", None),
+        ("DB_PASSWORD", "Sommer" + "2026!", None),
+        ("awsSecretAccessKey", "wJalrXUtnFEMI/" + "K7MDENG/bPxRfiCY", None),
+        ("HF_TOKEN", "short", None),
+        ("registration_token", "a1b2c3d4" * 3, None),
+        ("arguments", "--key " + "AKIA" + "IOSFODNN7ABCDEFG", None),
+        ("connection", "Server=db;User Id=sa;Password=" + "Passw0rd", None),
+        ("database", "postgresql://u:" + "p@h/db", None),
+        ("pad_token", "<|reserved_special_token_17|>", "<|reserved_special_token_17|>"),
+        ("tokenizer", "bert-base-uncased", "bert-base-uncased"),
+        ("max_tokens", 512.0, "512"),
+        ("secret_ratio", "0.5", "0.5"),
+        ("USE_API_KEY", "true", "true"),
+        ("key_column", "order_line", "order_line"),
+        ("test", "alpha=1 sig=0.05", "alpha=1 sig=0.05"),
+        ("train_dir", "/opt/ml/input/data/train", "/opt/ml/input/data/train"),
+        ("data_version", "customer 20260131", "customer 20260131"),
         ("learning_rate", 0.0003, "0.0003"),
         ("batch_size", 512.0, "512"),
         ("architecture", "transformer", "transformer"),
@@ -82,7 +102,12 @@ def test_a_parameter_is_brought_only_as_far_as_it_says_nothing_of_people(
 
 @pytest.mark.parametrize(
     "address",
-    ["s3://b/k", "arn:aws-eusc:s3:::b", "123456789012.dkr.ecr.x/y", "fs-0123abcd", "https://x.y"],
+    [
+        *("s3://b/k", "arn:aws-eusc:s3:::b", "123456789012.dkr.ecr.x/y", "fs-0123abcd"),
+        *("https://x.y", "123456789012.dkr-ecr.us-gov-west-1.on.aws/churn:1"),
+        *("ip-10-0-1-23.cn-north-1.compute.internal", "/home/jdoe/churn.csv", "/Users/jane.doe/x"),
+        *("C:\\Users\\jdoe\\x.csv", "\\\\nas01\\jane.doe\\x"),
+    ],
 )
 def test_an_address_becomes_a_mark_that_stays_the_same(address: str) -> None:
     rules = Minimiser(KEYS[0])

@@ -9,6 +9,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.session import Session
@@ -257,6 +258,17 @@ def test_only_fetch_may_reach_aws_and_only_in_its_region() -> None:
         assert hosts(*words) == ()
     ours = allow_list.allowed_hosts({}, "eu", {}, command="leave")
     assert not any("amazonaws" in host for host in ours)
+
+
+@pytest.mark.parametrize(
+    "region", [REGION, "us-gov-west-1", "cn-north-1", "cn-northwest-1", "eusc-de-east-1"]
+)
+def test_the_hosts_of_fetch_are_those_that_boto3_asks_in_each_partition(region: str) -> None:
+    session = Session()
+    session.set_credentials("none", "none")
+    names = ("sagemaker", "sagemaker-metrics", "sagemaker-featurestore-runtime")
+    asked = {urlsplit(session.create_client(n, region).meta.endpoint_url).hostname for n in names}
+    assert asked == set(allow_list._hosts_to_leave(("leave", "fetch", "d", "--region", region)))
 
 
 @pytest.mark.usefixtures("keys")

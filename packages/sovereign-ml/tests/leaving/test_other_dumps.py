@@ -14,6 +14,7 @@ from small_project import load
 from sovereign_ml.data_subjects.stores import mlflow_runs
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving import checklist, deletion, pipelines, progress, registered, runs
+from sovereign_ml.leaving.brought_notebooks import bring_notebooks
 from sovereign_ml.leaving.dump import Dump, open_dump
 from sovereign_ml.leaving.minimise import Minimiser
 
@@ -134,6 +135,120 @@ def test_a_record_that_is_listed_twice_is_brought_once(new_project: Any, tmp_pat
     assert registered.bring_packages(dump, project.tracking, Minimiser(bytes(32))).imported == 2
     run = next(r for r in mlflow_runs.brought_runs(project.tracking) if r.data.params)
     assert sorted(run.data.params.values()) == ["0", "1", "2"]
+
+
+GOV = "arn:aws-us-gov:sagemaker:us-gov-west-1:123456789012:"
+DONE = {
+    **{"TrialComponentName": "a", "TrialComponentArn": GOV + "c/a", "StartTime": 1772352000},
+    **{"EndTime": 1772355600, "Status": {"PrimaryStatus": "Completed"}},
+}
+QUERIES = [
+    {
+        **{"MetricName": name, "ResourceArn": DONE["TrialComponentArn"], "MetricStat": "Last"},
+        **{"Period": "IterationNumber", "XAxisType": "IterationNumber"},
+    }
+    for name in ("auc", "loss")
+]
+
+
+def test_tags_of_the_team_are_no_tags_of_mlflow_or_of_the_import(
+    new_project: Any, tmp_path: Path
+) -> None:
+    project = load(new_project())
+    names = ("mlflow.runName", "mlflow.parentRunId", "sagemaker.state", "sagemaker.created_ms")
+    tags = [{"Key": name, "Value": "other"} for name in names]
+    files = {
+        "search/ExperimentTrialComponent.json": found("TrialComponent", {**DONE, "Tags": tags})
+    }
+    dump = open_dump(written(tmp_path / "dump", files, "us-gov-west-1"))
+    for imported in (1, 0):
+        result = runs.bring(dump, project.tracking, Minimiser(bytes(32)))
+        assert (result.imported, result.repaired) == (imported, 0)
+    (run,) = mlflow_runs.brought_runs(project.tracking)
+    assert run.info.run_name == "a"
+    assert {name: run.data.tags.get(f"tag.{name}") for name in names} == dict.fromkeys(
+        names, "other"
+    )
+    assert "mlflow.parentRunId" not in run.data.tags
+
+
+@pytest.mark.parametrize(
+    ("first", "steps", "left_out"),
+    [
+        # jq and browsers write NaN as null.
+        ({"XAxisValues": [1, 2, 3], "MetricValues": [0.1, None, 0.3]}, {"auc": [1, 2, 3], "loss": [1]}, 0),
+        ({"XAxisValues": [1, 2], "MetricValues": [0.1]}, {"loss": [1]}, 1),
+        ({"XAxisValues": [1], "MetricValues": [None]}, {"loss": [1]}, 1),
+        (None, {}, 2),
+    ],
+)  # fmt: skip
+def test_no_point_of_a_curve_moves_to_another_step_or_metric(
+    tmp_path: Path, first: Any, steps: dict[str, list[int]], left_out: int
+) -> None:
+    series = [first and {"Status": "Complete", **first}]
+    series += [{"Status": "Complete", "XAxisValues": [1], "MetricValues": [0.9]}]
+    files = {
+        "search/ExperimentTrialComponent.json": found("TrialComponent", DONE),
+        "metrics/a.json": {"MetricQueries": QUERIES, "MetricQueryResults": series},
+    }
+    minimiser = Minimiser(bytes(32))
+    dump = open_dump(written(tmp_path / "dump", files, "us-gov-west-1"))
+    ((_, run),) = runs.past_runs(dump, "p", minimiser)
+    seen: dict[str, list[int]] = {}
+    for name, _, _, step in run.points:
+        seen.setdefault(name, []).append(step)
+    assert seen == steps
+    assert minimiser.left_out[runs._CUT] == left_out
+
+
+@pytest.mark.parametrize("time", [float("nan"), "yesterday", 1772352000000])
+def test_a_time_that_is_none_says_what_was_expected(tmp_path: Path, time: Any) -> None:
+    row = {**DONE, "StartTime": time}
+    files = {"search/ExperimentTrialComponent.json": found("TrialComponent", row)}
+    with pytest.raises(Misuse, match=r"StartTime is (a number|text); expected seconds or ISO 8601"):
+        open_dump(written(tmp_path / "dump", files, "us-gov-west-1"))
+
+
+def test_a_model_that_is_not_packed_keeps_its_address() -> None:
+    source = {"S3Uri": "s3://b/m/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    specification = {"Containers": [{"Image": "i", "ModelDataSource": {"S3DataSource": source}}]}
+    row = {"ModelPackageArn": GOV + "p/g/1", "InferenceSpecification": specification}
+    minimiser = Minimiser(bytes(32))
+    run = registered._package_run(row, "g", "p", minimiser)
+    assert [minimiser.places[each["archive"]] for each in run.record["archives"]] == ["s3://b/m/"]
+
+
+@pytest.mark.parametrize("cut", ["churn \ud83d", "churn \x00"])
+def test_a_text_that_was_cut_within_a_character_stops_no_command(tmp_path: Path, cut: str) -> None:
+    row = {
+        **{**DONE, "DisplayName": cut, "Parameters": {cut: {"StringValue": cut}}},
+        **{"Tags": [{"Key": cut, "Value": cut}], "Metrics": [{"MetricName": cut, "Last": 0.5}]},
+    }
+    definition = json.dumps({"Steps": [{"Name": cut, "Type": "Training", "Arguments": {}}]})
+    notebook = {"cells": [{"cell_type": "code", "source": f"print('{cut}')"}], "nbformat": 4}
+    files = {
+        "search/ExperimentTrialComponent.json": found("TrialComponent", row),
+        "pipelines/p.json": {"PipelineName": "p", "PipelineDefinition": definition},
+        "efs/jane/a.ipynb": notebook,
+    }
+    dump = open_dump(written(tmp_path / "dump", files, "us-gov-west-1"))
+    assert len(dump.digest) == 64
+    ((_, run),) = runs.past_runs(dump, "p", Minimiser(bytes(32)))
+    assert run.params == {"churn _": "churn \N{REPLACEMENT CHARACTER}"}
+    assert pipelines.write_pages(dump, tmp_path / "pages", Minimiser(bytes(32)))[1] == []
+    assert bring_notebooks(dump.folder, tmp_path / "out", Minimiser(bytes(32))).imported == 1
+
+
+@pytest.mark.parametrize("region", ["", "eu-central-1"])
+def test_nothing_is_deleted_in_another_region_than_that_of_the_dump(
+    tmp_path: Path, region: str
+) -> None:
+    files = {"search/ExperimentTrialComponent.json": found("TrialComponent", DONE)}
+    dump = open_dump(written(tmp_path / "dump", files, region))
+    with pytest.raises(Refused, match=rf"names {region or 'no region'}, .* us-gov-west-1: set"):
+        deletion.deletion_script(dump)
+    dump = open_dump(written(tmp_path / "dump", files, "us-gov-west-1"))
+    assert "aws --region us-gov-west-1" in deletion.deletion_script(dump)
 
 
 def test_what_the_product_does_not_know_counts_as_left(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from monitor_reports import DAY, a_report, state
 from small_project import churn
 from sovereign_ml.config.connections import DataVersions, ObjectStorage
-from sovereign_ml.errors import Misuse
+from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.monitoring import alarms
 from sovereign_ml.monitoring.reporting.bucket_copy import Exchange, MonitorCopy
 from sovereign_ml.monitoring.reporting.stored_reports import newest_report
@@ -104,6 +104,20 @@ def test_an_alarm_that_ends_on_the_cluster_keeps_the_answer_of_the_repository(
     )
 
 
+def test_machines_that_opened_one_alarm_agree_on_its_text(
+    bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    roots = [tmp_path / "first", tmp_path / "second"]
+    for root, found in zip(roots, ("12 % missing", "11 % missing"), strict=True):
+        measured = state("missing", "alarm").model_copy(update={"found": found})
+        alarms.update(root, [measured], DAY, "3")
+    for root in roots * 2:
+        copy_of(root).sync()
+    assert {alarms.read_alarms(root)[0].found for root in roots} == {"11 % missing"}
+    for root in roots * 2:
+        assert copy_of(root).sync() == Exchange((), (), ())
+
+
 def test_of_two_answers_the_earlier_one_stays(bucket: dict[str, bytes], tmp_path: Path) -> None:
     run_on_cluster(tmp_path / "monday")
     first, second = tmp_path / "first", tmp_path / "second"
@@ -183,6 +197,40 @@ def test_a_report_that_was_half_stored_does_not_count(
     del bucket[f"monitoring/acme-churn/{DAY}/monitor.json"]
     exchange = copy_of(tmp_path / "repository").sync()
     assert (exchange.reports, exchange.alarms_here) == ((), (ALARM,))
+
+
+def test_a_run_that_was_killed_while_it_stores_leaves_no_report_without_its_alarms(
+    bucket: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_on_cluster(tmp_path / "whole")
+    stored = len(bucket)
+    for writes in range(stored):
+        bucket.clear()
+
+        def write(_: object, key: str, content: bytes, limit: int = writes) -> None:
+            if len(bucket) == limit:
+                raise KeyboardInterrupt
+            bucket[key] = content
+
+        monkeypatch.setattr(s3, "write", write)
+        with pytest.raises(KeyboardInterrupt):
+            run_on_cluster(tmp_path / f"killed{writes}")
+        here = tmp_path / f"here{writes}"
+        copy_of(here).sync()
+        report = newest_report(here)
+        assert report is None or set(report.alarms) <= set(alarms.read_alarms(here))
+        assert [record.id for record in alarms.read_alarms(here)] == ([ALARM] if writes else [])
+
+
+def test_an_alarm_that_came_back_on_a_day_is_open_after_a_sync(
+    bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    for status in ("alarm", "ok", "alarm"):
+        run_on_cluster(tmp_path / "cluster", status)
+    here = tmp_path / "repository"
+    copy_of(here).sync()
+    with pytest.raises(Refused, match=f"{ALARM}-again1"):
+        alarms.refuse_training(here, DAY)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from loopback import Quiet, certificate, listening
-from mail_server import mail_server
+from mail_server import Mailbox, mail_server
 from monitor_reports import a_report
 from servers import free_port, until
 from sovereign_ml.config.monitoring import AlarmSettings
@@ -135,6 +136,51 @@ def test_mail_goes_over_starttls_with_its_password(
     assert mailbox.recipients == ["ada@acme.example"]
     (message,) = mailbox.messages
     assert ALARM in message
+
+
+@pytest.mark.parametrize("takes", [["ada@acme.example"], []])
+def test_a_mail_server_that_refuses_a_recipient_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: list[str]
+) -> None:
+    async def handle_RCPT(
+        mailbox: Mailbox, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if address not in takes:
+            return "550 no such box"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    monkeypatch.setattr(Mailbox, "handle_RCPT", handle_RCPT, raising=False)
+    pair = certificate(tmp_path, "localhost", datetime.now(UTC) + timedelta(days=9))
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    with mail_server(pair) as (port, mailbox):
+        both = {
+            "email_to": ["gone@acme.example", "ada@acme.example"],
+            "email_from": "m@acme.example",
+        }
+        (line,) = told(mail(port) | both, tmp_path)
+    assert mailbox.recipients == takes
+    assert "it refuses gone@acme.example (550 no such box)" in line
+    assert line.endswith(": correct email_to")
+    assert ("ada@acme.example" in line) == (not takes)
+
+
+def test_a_text_file_on_a_full_disk_leaves_the_last_one_and_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told({"textfile": str(tmp_path)}, tmp_path) == []
+    before = (tmp_path / "churn_monitor.prom").read_bytes()
+    whole = Path.write_bytes
+
+    def write_bytes(path: Path, content: bytes) -> int:
+        whole(path, content[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    (line,) = told({"textfile": str(tmp_path)}, tmp_path, made_at="2026-06-02T06:00:00Z")
+    assert "No space left on device" in line
+    assert (tmp_path / "churn_monitor.prom").read_bytes() == before
+    assert [path.name for path in tmp_path.glob(".*")] == []
 
 
 EXIM = """

@@ -291,6 +291,24 @@ def test_an_alarm_about_data_stops_training_until_it_is_gone_or_accepted(tmp_pat
     alarms.refuse_training(tmp_path, DAY + timedelta(days=12))
 
 
+@pytest.mark.parametrize("action", ["fix_data", "retrain", "accept"])
+def test_data_that_break_again_after_their_repair_stop_training_once_more(
+    tmp_path: Path, action: str
+) -> None:
+    days = [DAY + timedelta(days=number) for number in range(4)]
+    until = DAY + timedelta(days=20) if action == "accept" else None
+    answered(tmp_path, open_alarm(tmp_path, "missing"), action=action, until=until)
+    # Until the repair has worked, the answer keeps the rule quiet.
+    assert alarms.update(tmp_path, [state("missing", "alarm")], days[1], "3") == []
+    alarms.update(tmp_path, [state("missing", "ok")], days[2], "3")
+    alarms.refuse_training(tmp_path, days[2])
+    opened = alarms.update(tmp_path, [state("missing", "alarm")], days[3], "3")
+    assert [record.opened for record in opened] == ([] if action == "accept" else [days[3]])
+    if opened:
+        with pytest.raises(Refused, match=f"{opened[0].id}"):
+            alarms.refuse_training(tmp_path, days[3])
+
+
 def test_an_alarm_about_the_model_stops_no_training(tmp_path: Path) -> None:
     open_alarm(tmp_path, "early")
     alarms.refuse_training(tmp_path, DAY)
@@ -334,6 +352,35 @@ def test_an_earlier_day_on_which_the_rule_held_ends_no_alarm(tmp_path: Path) -> 
     alarms.update(tmp_path, [state("missing", "ok")], DAY - timedelta(days=30), "3")
     with pytest.raises(Refused, match=alarm):
         alarms.refuse_training(tmp_path, DAY)
+
+
+@pytest.mark.parametrize(
+    ("watched", "ends"),
+    [("2", False), ("3", True), ("4", True), ("10", True), ("candidate", False)],
+)
+def test_an_earlier_version_for_which_the_rule_holds_ends_no_alarm(
+    tmp_path: Path, watched: str, ends: bool
+) -> None:
+    alarm = open_alarm(tmp_path, "missing")
+    alarms.update(tmp_path, [state("missing", "ok")], DAY + timedelta(days=1), watched)
+    (record,) = alarms.read_alarms(tmp_path)
+    assert (record.id, record.ended is not None) == (alarm, ends)
+    if not ends:
+        with pytest.raises(Refused, match=r"`churn monitor` of that version or a later one"):
+            alarms.refuse_training(tmp_path, DAY)
+
+
+def test_an_alarm_that_comes_back_on_the_day_of_its_end_is_another_one(tmp_path: Path) -> None:
+    first = open_alarm(tmp_path, "missing")
+    for time in (1, 2):
+        alarms.update(tmp_path, [state("missing", "ok")], DAY, "3")
+        alarms.refuse_training(tmp_path, DAY)
+        for opened in (1, 0):  # the second run repeats the first one
+            assert len(alarms.update(tmp_path, [state("missing", "alarm")], DAY, "3")) == opened
+        with pytest.raises(Refused, match=f"{first}-again{time}"):
+            alarms.refuse_training(tmp_path, DAY)
+    ended = {record.id: record.ended for record in alarms.read_alarms(tmp_path)}
+    assert ended == {first: DAY, f"{first}-again1": DAY, f"{first}-again2": None}
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_an_id_that_is_typed_as_it_stands_in_the_file_is_the_id_of_step_1(
 SPELLINGS = (
     "Mu\u0308ller-1", "M\u00fcller-1", " \u200b 101.0\u200b ", "\ufeff101", "101.00\xa0", "\u202f7\0",
     "\u200b \u200bA\u200b", "-3.0", "007", "1e3", "A.0", "101.0\n", "\u2003A", "\t A\r\n", "٣.0", "\uff21", "\u212b1",
+    "Zoe\u0301", "\u1e69", "s\u0323\u0307", "\uac00", "\u1100\u1161",
 )  # fmt: skip
 
 

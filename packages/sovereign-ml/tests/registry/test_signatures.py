@@ -112,13 +112,13 @@ def test_a_commit_in_the_same_moment_is_not_lost(
     root: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     become(root, keys, "grace")
-    by = signatures._signer
+    by = signatures.signer_of
 
     def meanwhile(*arguments: Any) -> Any:
         git(root, "commit", "-q", "--allow-empty", "--no-gpg-sign", "-m", "somebody else")
         return by(*arguments)
 
-    monkeypatch.setattr(signatures, "_signer", meanwhile)
+    monkeypatch.setattr(signatures, "signer_of", meanwhile)
     with pytest.raises(Refused, match="The decision was not recorded"):
         signatures.record_signed(root, decide("Grace Hopper"))
     assert git(root, "log", "-1", "--format=%s") == "somebody else"

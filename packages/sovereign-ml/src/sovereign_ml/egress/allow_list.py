@@ -123,7 +123,9 @@ def _hosts_to_leave(arguments: Sequence[str]) -> tuple[str, ...]:
     # The region becomes part of a host name, so nothing but a region may stand there.
     if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+){1,3}-\d", region):
         return ()
-    suffix = "amazonaws.eu" if region.startswith("eusc-") else "amazonaws.com"
+    # AWS has other names for its partitions in the EU and in China.
+    suffixes = {"eusc": "amazonaws.eu", "cn": "amazonaws.com.cn"}
+    suffix = suffixes.get(region.partition("-")[0], "amazonaws.com")
     return tuple(f"{service}.{region}.{suffix}" for service in LEFT)
 
 

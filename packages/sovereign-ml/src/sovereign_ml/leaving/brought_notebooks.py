@@ -20,6 +20,7 @@ from typing import Any
 from sovereign_ml.audit.notebooks import scan_notebook
 from sovereign_ml.audit.secrets import secrets_in
 from sovereign_ml.errors import Misuse
+from sovereign_ml.leaving.dump import whole_json
 from sovereign_ml.leaving.minimise import Minimiser, is_cohort
 from sovereign_ml.privacy.tombstones import write_durably
 
@@ -94,8 +95,9 @@ def _name(path: Path, minimiser: Minimiser) -> Path:
 
 def _bring(path: Path, target: Path, result: BroughtNotebooks, *, with_hits: bool) -> None:
     try:
-        cells, dropped = _cells(json.loads(path.read_text(encoding="utf-8-sig")))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        cells, dropped = _cells(whole_json(path.read_text(encoding="utf-8-sig")))
+    # A copied home may hold files that this user must not read.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         result.skipped["not a readable notebook"] += 1
         return
     # To drop the cell would not be enough: others could read the secret, so it must be changed.

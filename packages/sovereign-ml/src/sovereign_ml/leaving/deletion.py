@@ -32,7 +32,14 @@ def _prefix(uri: str, *below: str) -> str:
 
 def deletion_script(dump: Dump) -> str:
     """Return a script that deletes the dump's resources in the API's order. It is only printed."""
-    region = _word(str(dump.about.get("region", "")) or "eu-central-1")
+    # What has the same names in another region would be deleted.
+    named, seen = dump.region, dump.region_of_records
+    if not named or (seen and seen != named):
+        raise Refused(
+            f"{dump.folder}/about.json names {named or 'no region'}, and the ARNs of the dump "
+            f'{seen or "none"}: set its "region" to the one that the dump was made in.'
+        )
+    region = _word(named)
     by_hand = [
         f"# By hand: {count} of {_word(kind.partition(' ')[0])}, for which no command is known here."
         for kind, count in unknown_resources(dump).items()

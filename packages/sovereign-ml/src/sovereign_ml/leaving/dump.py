@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ _OLD_CLI = {1: (1, 37), 2: (2, 23)}
 """Oldest versions of the CLI whose answers have all fields that are read (January 2025)."""
 # The CLI of the dump may be older or newer than our botocore. These problems are only notes.
 _MAY_LACK = {"missing required field", "unknown field", "empty input", "more than one input"}
+_NOT_STORED = re.compile("[\x00\ud800-\udfff]")
 _CONTENT = {
     "StudioLifecycleConfigName": "DescribeStudioLifecycleConfig",
     "NotebookInstanceLifecycleConfigName": "DescribeNotebookInstanceLifecycleConfig",
@@ -160,18 +162,27 @@ class Dump:
     @property
     def account(self) -> str:
         """Return a hash of the account's number, which identifies it, "" if no ARN has one."""
-        # Other accounts share models and feature groups, so the most frequent number is the own.
-        numbers = Counter(
-            number
+        own = self._most_frequent(r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):")
+        return hashlib.sha256(own.encode()).hexdigest()[:16] if own else ""
+
+    @property
+    def region(self) -> str:
+        """Return the region that ``about.json`` names, "" if it names none."""
+        return str(self.about.get("region") or "")
+
+    @property
+    def region_of_records(self) -> str:
+        """Return the region of most ARNs, "" if no ARN has one."""
+        return self._most_frequent(r"arn:aws[\w-]*:sagemaker:([a-z][\w-]+):\d{12}:")
+
+    def _most_frequent(self, pattern: str) -> str:
+        # Other accounts share models and feature groups, so the most frequent value is the own.
+        values = Counter(
+            value
             for answer in self.answers.values()
-            for number in re.findall(
-                r"arn:aws[\w-]*:sagemaker:[\w-]*:(\d{12}):", json.dumps(answer)
-            )
+            for value in re.findall(pattern, json.dumps(answer))
         )
-        if not numbers:
-            return ""
-        own = min(numbers, key=lambda number: (-numbers[number], number))
-        return hashlib.sha256(own.encode()).hexdigest()[:16]
+        return min(values, key=lambda value: (-values[value], value), default="")
 
     @property
     def digest(self) -> str:
@@ -314,6 +325,7 @@ def _held_to(shape: Any, members: dict[str, Any], source: str) -> Iterator[str]:
 _JSON = {
     **{"dict": "an object", "Record": "an object", "list": "a list", "tuple": "a list"},
     **{"str": "text", "bool": "true or false"},
+    **dict.fromkeys(("datetime", "timestamp-string"), "seconds or ISO 8601"),
 }
 
 
@@ -341,6 +353,26 @@ def _check_times(value: Any, shape: Any, where: str) -> None:
             _check_times(item, shape.member, f"{where}[]")
 
 
+def whole_json(text: str) -> Any:
+    """Return the value of a JSON text, with U+FFFD for half of a character and for NUL.
+
+    A name that was cut within an emoji ends with half of one (a lone surrogate), which no file can
+    hold. PostgreSQL takes no NUL. Raises ValueError.
+    """
+    value = json.loads(text)
+    return _without_halves(value) if re.search(r"\\u(?:[dD]|0000)", text) else value
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_without_halves(name): _without_halves(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_halves(item) for item in value]
+    if isinstance(value, str):
+        return _NOT_STORED.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value
+
+
 def _parsed(path: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
@@ -350,7 +382,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     # PowerShell's `>` writes UTF-16.
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        answer = json.loads(raw.decode(encoding))
+        answer = whole_json(raw.decode(encoding))
     except UnicodeDecodeError:
         raise ValueError("not UTF-8 text; expected JSON as the AWS CLI prints it") from None
     except json.JSONDecodeError as error:
@@ -362,11 +394,16 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _records(value: Any, file: str) -> Any:
-    """Return the answer without nulls, which the older CLI writes for missing members."""
+    """Return the answer without nulls, which the older CLI writes for missing members.
+
+    Among numbers a null is NaN, so that each value keeps its place.
+    """
     if isinstance(value, dict):
         record = Record({k: _records(item, file) for k, item in value.items() if item is not None})
         record.file = file
         return record
     if isinstance(value, list):
+        if any(isinstance(item, int | float) for item in value):
+            return [math.nan if item is None else _records(item, file) for item in value]
         return [_records(item, file) for item in value if item is not None]
     return value

@@ -40,12 +40,33 @@ _COUNT = frozenset(["count", "counts", "total", "number", "num", "n", "size", "a
 _FREE = frozenset(["failurereason", "exitmessage", "statusmessage", "description"])
 _STAFF = {
     *("createdby", "lastmodifiedby", "userprofilename", "userprofilearn", "iamidentity"),
-    *("principalid", "sourceidentity"),
+    *("principalid", "sourceidentity", "username", "userprofile", "owner", "owners", "ownername"),
+    *("author", "commitauthor", "committer", "maintainer", "contact", "contactperson", "assignee"),
+    *("modifiedby", "updatedby", "startedby", "launchedby", "submittedby", "requestedby"),
+    *("approvedby", "approver", "reviewer", "responsible", "besitzer", "verantwortlich"),
+    *("verantwortlicher", "ansprechpartner", "ansprechpartnerin"),
 }
 _ADDRESS = re.compile(
     r"(?i)\b[a-z][a-z0-9+.-]{1,20}://\S|\barn:aws[\w-]*:|\b\d{12}\.dkr\.ecr\.|\bfs-[0-9a-f]{8,17}\b"
-    r"|\b[\w.-]+\.amazonaws\.(?:com|eu)|\b[\w-]+\.sagemaker\.aws\b"
+    r"|\b[\w.-]+\.amazonaws\.(?:com|eu)|\b[\w-]+\.(?:sagemaker|on|api)\.aws\b"
+    r"|\b[\w.-]+\.compute\.internal\b"
+    # The folder of a home and a share of Windows name whose they are.
+    r"|(?<![\w.])/(?:home|Users)/\w|\b[a-z]:[\\/]Users[\\/]|(?<!\\)\\\\[\w.-]+\\"
 )
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:pass(?:word|wd|phrase|wort)|pwd|kennwort|credentials?|secret|dsn"
+    r"|(?:access|account|api|auth|encryption|master|private|secret|shared|signing|storage)_?key"
+    r"|(?:access|api|auth|bearer|bot|git|github|gitlab|hf|hub|id|personal|refresh|sas|security"
+    r"|service|session)_?token|connection_?string)$"
+)
+_SECRET_VALUE = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[oprsu]_\w{30,}"
+    r"|\bgithub_pat_\w{20,}|\bglpat-[\w-]{20}|\bhf_[A-Za-z]{30,}|\bxox[abprs]-\w|\bsk-[\w-]{20,}"
+    r"|(?i:\b(?:password|passwd|pwd|accountkey|sharedaccesskey)\s*=\s*[^\s;&]{4})"
+    r"|(?i:\b(?:x-amz-signature|sig)=[^\s;&]{16})"
+    r"|://[^/\s:@]*:[^/\s@]+@"
+)
+_NO_SECRET = re.compile(r"(?i)|true|false|none|null|yes|no|nan|-?[\d.]{1,12}")
 # Lengths of a UUID and of MD5, SHA-1 and SHA-256. A hashed id is still a pseudonym of a
 # person, and so personal data (GDPR recital 26).
 _RECORD_ID = re.compile(
@@ -83,6 +104,18 @@ def has_person_number(text: str) -> bool:
         word in _PERSON and len(number) >= 4 and number.isdigit() and not _DATE.fullmatch(number)
         for word, number in pairwise(words)
     )
+
+
+def is_secret(name: str, text: str) -> bool:
+    """Return whether a value is a password, key or token, by its name or by itself."""
+    if _SECRET_VALUE.search(text):
+        return True
+    if _NO_SECRET.fullmatch(text.strip()):
+        return False
+    words = words_of(name)
+    # Tokenisers have tokens too, such as [PAD].
+    is_token = words[-1:] == ["token"] and re.fullmatch(r"(?=.*\d)[\w./+=-]{16,}", text)
+    return bool(is_token or _SECRET_NAME.search("_".join(words)))
 
 
 def is_person_key(name: str) -> bool:
@@ -142,6 +175,8 @@ class Minimiser:
         # An address becomes a mark, whatever else it contains.
         address = is_address(text)
         reasons = {
+            # The tracking server is read by more people than the job was.
+            "password, key or token": is_secret(name, text),
             "employee": joined in _STAFF,
             "free text": joined in _FREE or (not address and len(text.split()) > FREE_TEXT_WORDS),
             # The SDK puts its own settings here, such as sagemaker_submit_directory.
@@ -149,7 +184,7 @@ class Minimiser:
             "cohort": is_cohort(name) or (not address and is_cohort(text)),
             "identifier": is_person_key(name)
             or (words[-1:] and words[-1] in _PERSON and not counted)
-            or (not address and personal_value(text)),
+            or (not address and (personal_value(text) or has_person_number(text))),
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
 

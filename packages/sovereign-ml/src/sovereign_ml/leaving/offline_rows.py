@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_ml.audit.pii_scan import identifiers
+from sovereign_ml.config.data_tables import NOBODY
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.leaving.minimise import is_person_key
-from sovereign_ml.pseudonyms import names_of, plain_id, pseudonyms
+from sovereign_ml.pipeline.input_checks.customer_ids import named_id
+from sovereign_ml.pseudonyms import names_of, pseudonyms
 from sovereign_ml.storage import duckdb as db
 from sovereign_ml.storage.artifacts import writing
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 WRITTEN_WITHIN = timedelta(minutes=15)
 """Time within which SageMaker writes to the offline store. Younger rows may be incomplete."""
 _OWN = {"write_time", "api_invocation_time", "is_deleted"}
+_TAKEN = {
+    *("key_", "moment", "api", "written", "deleted", "young", "nth", "tomb", "name"),
+    *("customer_id", "event_timestamp", "created_timestamp"),
+}
 _TYPES = {"Integral": "BIGINT", "Fractional": "DOUBLE", "String": "VARCHAR"}
 _FEAST = {"Integral": "Int64", "Fractional": "Float64", "String": "String"}
 _USABLE = "NOT young AND moment IS NOT NULL AND key_ IS NOT NULL"
@@ -262,14 +268,11 @@ def read_times(
             if kind == "VARCHAR"
             else f"CAST(try_cast({event} AS TIMESTAMPTZ) AS TIMESTAMP)"
         )
-    clash = {"key_", "moment", "api", "written", "deleted", "young", "nth", "tomb", "name"} & {
-        name.lower() for name in features
-    }
-    reserved = {"customer_id", "event_timestamp", "created_timestamp"} & set(features)
-    if clash or reserved:
+    # SQL does not tell Young from young.
+    clash = {name for name in features if name.lower() in _TAKEN}
+    if clash:
         raise Misuse(
-            f"Feature group {group.name} has a feature named "
-            f"{', '.join(sorted(clash | reserved))}, which is a name of the export: rename it in "
+            f"Feature group {group.name} has a feature named {', '.join(sorted(clash))}, which is a name of the export: rename it in "
             "Athena (UNLOAD … AS) and copy the result."
         )
     casts = "".join(
@@ -277,10 +280,13 @@ def read_times(
         for name, value in _values(connection, group, features).items()
     )
     frozen = dump_time - WRITTEN_WITHIN
-    key = db.quoted(group.key)
+    key = f"CAST({db.quoted(group.key)} AS VARCHAR)"
+    if group.person:
+        # As step 1 reads an id, or an erasure under one spelling would not hold for another one.
+        key = named_id(db.quoted(group.key), NOBODY)
     with db.refusing(f"Feature group {group.name}"):
         connection.execute(
-            f"CREATE TABLE timed AS SELECT CAST({key} AS VARCHAR) AS key_, {at} AS moment, "  # noqa: S608
+            f"CREATE TABLE timed AS SELECT {key} AS key_, {at} AS moment, "  # noqa: S608
             "coalesce(CAST(CAST(api_invocation_time AS TIMESTAMPTZ) AS TIMESTAMP), "
             "TIMESTAMP '1970-01-01') AS api, "
             "CAST(CAST(write_time AS TIMESTAMPTZ) AS TIMESTAMP) AS written, "
@@ -303,8 +309,11 @@ def _values(
     for name, kind in features.items():
         column = db.quoted(name)
         values[name] = f"CAST({column} AS {_TYPES[kind]})" if kind else column
-        needs_check = {"Integral": ("VARCHAR", "DOUBLE", "FLOAT"), "Fractional": ("VARCHAR",)}
-        if stored[name] not in needs_check.get(kind, ()):
+        needs_check = {
+            "Integral": ("VARCHAR", "DOUBLE", "FLOAT", "UBIGINT", "HUGEINT", "DECIMAL"),
+            "Fractional": ("VARCHAR",),
+        }
+        if stored[name].partition("(")[0] not in needs_check.get(kind, ()):
             continue
         text = f"nullif(nullif(lower(trim(CAST({column} AS VARCHAR))), ''), 'nan')"
         number = f"CASE WHEN {text} IS NOT NULL THEN try_cast({column} AS {_TYPES[kind]}) END"
@@ -338,16 +347,11 @@ def _name_keys(
     ]
     names = values
     if group.person:
-        plain = [plain_id(value) for value in values]
-        names = pseudonyms(plain, keys[0])
+        names = pseudonyms(values, keys[0])
         # An erasure or objection under a former key counts too.
-        former = names_of(plain, keys)
+        former = names_of(values, keys)
         out = {former[name] for name in barred(former)}
-        rows = [
-            (value, name)
-            for value, name, text in zip(values, names, plain, strict=True)
-            if text not in out
-        ]
+        rows = [pair for pair in zip(values, names, strict=True) if pair[0] not in out]
         values, names = [row[0] for row in rows], [row[1] for row in rows]
     table = pa.table({"key_": pa.array(values, pa.string()), "name": pa.array(names, pa.string())})
     connection.register("names_", table)

@@ -5,14 +5,13 @@ No code is translated. The pages help people to plan the move.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sovereign_ml.leaving.dump import Dump
+from sovereign_ml.leaving.dump import Dump, whole_json
 from sovereign_ml.leaving.minimise import Minimiser
 from sovereign_ml.privacy.tombstones import write_durably
 
@@ -94,7 +93,7 @@ def _gets(value: Any) -> Iterator[str]:
 def parameters_of(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the parameters in the definition of a pipeline, none for one that is not readable."""
     try:
-        rows = json.loads(answer.get("PipelineDefinition", "")).get("Parameters") or ()
+        rows = whole_json(answer.get("PipelineDefinition", "")).get("Parameters") or ()
         return [row for row in rows if isinstance(row, Mapping)]
     except (ValueError, TypeError, AttributeError, RecursionError):
         return []
@@ -109,7 +108,7 @@ def write_pages(dump: Dump, output: Path, minimiser: Minimiser) -> tuple[list[st
             refused.append(f"{title}: its definition is not in the dump (describe-pipeline)")
             continue
         try:
-            definition = json.loads(answer["PipelineDefinition"])
+            definition = whole_json(answer["PipelineDefinition"])
             steps = steps_of(definition)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             # Other errors come from json or a missing member, and their texts do not help here.

@@ -125,7 +125,7 @@ def note(root: Path, dump: Dump, step: str, facts: Mapping[str, Any], now: datet
     report.setdefault("since", f"{now:%Y-%m-%d}")
     check_origin(report, dump)
     report["account"] = report.get("account") or dump.account
-    report["region"] = report.get("region") or _region(dump)
+    report["region"] = report.get("region") or dump.region
     # An older dump does not replace the state of a newer one.
     if last is None or dump_time >= (utc(last) or dump_time):
         report["last_dump_at"] = dump_time.isoformat()
@@ -253,16 +253,12 @@ def check_origin(report: Mapping[str, Any], dump: Dump) -> None:
             "leave one account at a time."
         )
     # SageMaker answers for one region only: an empty one would prove nothing about the other.
-    if report.get("region") and report["region"] != _region(dump):
+    if report.get("region") and report["region"] != dump.region:
         raise Refused(
-            f"{dump.folder} is a dump of the region {_region(dump) or 'unknown'}, and {REPORT} is "
+            f"{dump.folder} is a dump of the region {dump.region or 'unknown'}, and {REPORT} is "
             f"about {report['region']}: make the dump of that region, and leave another one in a "
             "project of its own."
         )
-
-
-def _region(dump: Dump) -> str:
-    return str(dump.about.get("region") or "")
 
 
 def check_age(dump: Dump, now: datetime) -> None:

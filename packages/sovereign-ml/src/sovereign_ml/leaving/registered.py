@@ -75,13 +75,13 @@ def _package_run(
     containers = row.get("InferenceSpecification", {}).get("Containers", ())
     archives = [
         {
-            "archive": minimiser.place(container["ModelDataUrl"]),
+            "archive": minimiser.place(place),
             "etag": container.get("ModelDataETag", ""),
             "image_digest": container.get("ImageDigest", ""),
-            "pickle": bool(_PICKLED.search(container["ModelDataUrl"])),
+            "pickle": bool(_PICKLED.search(place)),
         }
         for container in containers
-        if container.get("ModelDataUrl")
+        if (place := _archive_of(container))
     ]
     stage, approval = row.get("ModelLifeCycle", {}), row.get("ModelApprovalStatus", "none")
     tags = {
@@ -120,6 +120,13 @@ def _package_run(
         },
         record={"archives": archives, "properties": properties},
     )
+
+
+def _archive_of(container: Mapping[str, Any]) -> str:
+    """Return the address of a container's model, "" without any."""
+    # A model that is not packed is a prefix, and has no address of an archive.
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    return str(container.get("ModelDataUrl") or source.get("S3Uri", ""))
 
 
 def _model_name(group: str) -> str:

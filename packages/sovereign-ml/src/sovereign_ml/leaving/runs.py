@@ -27,6 +27,7 @@ _TRACKED = ("tracking", "incomplete")
 """States of a run that the tracker of `churn leave tracker` writes, or wrote only in part."""
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED", "Stopping": "KILLED"}
 _LONGEST_VALUE = 6000
+_CUT = "metric curve that SageMaker gave cut or not at all"
 _SUMMARIES = ("Min", "Max", "Avg", "StdDev", "Count")
 
 
@@ -220,8 +221,14 @@ def _run(
     minimiser.left_out["free text"] += record["free"]
     params = minimiser.values(record["params"])
     tags = minimiser.values(
-        # AWS writes these tags itself, such as sagemaker:user-profile-arn with an employee's name.
-        {k: v for k, v in record["tags"].items() if not k.startswith(("sagemaker:", "aws:"))}
+        {
+            # MLflow and the import read these tags: one of the team would name another parent run,
+            # or a state in which the next call deletes the run.
+            f"tag.{k}" if k.startswith(("sagemaker.", "mlflow.")) else k: v
+            for k, v in record["tags"].items()
+            # AWS writes these itself, such as sagemaker:user-profile-arn with an employee's name.
+            if not k.startswith(("sagemaker:", "aws:"))
+        }
     )
     for summary in record["summaries"]:
         for stat in _SUMMARIES:
@@ -275,16 +282,18 @@ def _curves(dump: Dump, minimiser: Minimiser) -> dict[str, list[tuple[str, float
     for path, answer in dump.below("metrics").items():
         component = path.removeprefix("metrics/").removesuffix(".json")
         points = []
-        pairs = zip(
-            answer.get("MetricQueries", ()), answer.get("MetricQueryResults", ()), strict=False
-        )
-        for query, series in pairs:
-            if series.get("Status", "Complete") != "Complete":
-                minimiser.left_out["metric curve that SageMaker gave cut or not at all"] += 1
+        queries, results = answer.get("MetricQueries", ()), answer.get("MetricQueryResults", ())
+        # A series has no name, so of another number of them nobody knows whose they are.
+        if len(queries) != len(results):
+            minimiser.left_out[_CUT] += max(len(queries), len(results))
+            continue
+        for query, series in zip(queries, results, strict=True):
+            steps, values = series.get("XAxisValues", ()), series.get("MetricValues", ())
+            # The same holds for values and steps.
+            fits = len(steps) == len(values)
+            minimiser.left_out[_CUT] += series.get("Status", "Complete") != "Complete" or not fits
             on_time = query.get("XAxisType") == "Timestamp"
-            for x, value in zip(
-                series.get("XAxisValues", ()), series.get("MetricValues", ()), strict=False
-            ):
+            for x, value in zip(steps, values, strict=True) if fits else ():
                 step = 0 if on_time else int(x)
                 # A time is given in seconds or milliseconds.
                 at = int(x if x > 1e11 else x * 1000) if on_time else times.get(component, 0)

@@ -17,7 +17,10 @@ from sovereign_ml.privacy.tombstones import write_durably
 FOLDER = Path("governance/monitoring")
 ACTIONS = ("retrain", "roll_back", "fix_data", "accept")
 QUIET_DAYS = 14
-"""Number of days after an answer without a new alarm of the rule: an answer needs time to work."""
+"""Number of days after an answer without a new alarm of the rule: an answer needs time to work.
+
+An alarm about data that ended needs none: what breaks again is another fault.
+"""
 
 
 class AlarmAnswer(BaseModel):
@@ -33,7 +36,10 @@ class AlarmAnswer(BaseModel):
 
 
 class AlarmRecord(BaseModel):
-    """One alarm of one model version. ``ended`` is the first day on which its rule held again."""
+    """One alarm of one model version.
+
+    ``ended`` is the first day on which its rule held again for that version or a later one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,6 +59,9 @@ class AlarmRecord(BaseModel):
         """Return whether its answer still holds on ``day``, so that no new alarm is opened."""
         if self.answer is None:
             return self.ended is None
+        # The repair worked, so data that are broken again must stop training once more.
+        if self.kind == "data" and self.answer.until is None and self.ended is not None:
+            return False
         until = self.answer.until or self.answer.at.date() + timedelta(days=QUIET_DAYS)
         return day <= until
 
@@ -86,16 +95,20 @@ def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> 
     """Open an alarm for each rule that alarms, end those whose rule holds, and return the new ones.
 
     The same call again changes nothing, so a run that was killed can be repeated. A rule that held
-    on an earlier day ends no alarm that was opened later.
+    on an earlier day, or for an earlier version, ends no alarm that was opened later.
     """
     alarms = {state.rule: state for state in states if state.status == "alarm"}
     holding = {state.rule for state in states if state.status == "ok"}
     opened, quiet = [], set()
-    versions: dict[str, str] = {}
-    for record in read_alarms(root):
-        versions[record.id] = record.model_version
+    records = {record.id: record for record in read_alarms(root)}
+    for record in records.values():
         same = record.model_version == version
-        if record.ended is None and record.rule in holding and record.opened <= day:
+        if (
+            record.ended is None
+            and record.rule in holding
+            and record.opened <= day
+            and _speaks_for(version, record.model_version)
+        ):
             _write(root, record.model_copy(update={"ended": day}))
         # An answer about another version says nothing about this one.
         if same and record.quiet_on(day):
@@ -105,8 +118,12 @@ def update(root: Path, states: Sequence[RuleState], day: date, version: str) -> 
         # Day and rule alone, so that a repeated run writes the same file.
         name = f"A-{day}-{rule}"
         # Where a rollback came between two runs of a day, the other version's answer must stay.
-        if versions.get(name, version) != version:
+        if name in records and records[name].model_version != version:
             name += f"-v{version}"
+        # An alarm of this day that ended stays as it is, or the next exchange with the bucket would
+        # bring its end back.
+        if earlier := sum(name in (known, known.partition("-again")[0]) for known in records):
+            name += f"-again{earlier}"
         record = AlarmRecord(
             id=name,
             rule=rule,
@@ -169,8 +186,8 @@ def refuse_training(root: Path, today: date | None = None) -> None:
     if open_alarms:
         raise Refused(
             f"Not trained: the monitor found bad data ({open_alarms}). Repair it, run "
-            "steps 1 to 3 and `churn monitor`, which ends the alarm; or accept it with "
-            "`churn monitor answer`."
+            "steps 1 to 3 and `churn monitor` of that version or a later one, which ends the alarm; "
+            "or accept it with `churn monitor answer`."
         )
 
 
@@ -182,6 +199,17 @@ def against_promotion(root: Path, version: str) -> list[str]:
         for record in unanswered(root)
         if record.kind == "fairness" and record.model_version == version
     ]
+
+
+def _speaks_for(version: str, other: str) -> bool:
+    """Return whether what holds for ``version`` ends an alarm of the version ``other``.
+
+    A later version learned since, and its columns are those that the next training uses. An earlier
+    one may not look at the column that is broken.
+    """
+    if version.isdecimal() and other.isdecimal():
+        return int(version) >= int(other)
+    return version == other
 
 
 def _accepted(record: AlarmRecord, today: date) -> bool:

@@ -114,8 +114,12 @@ def _samples(report: MonitorReport) -> Iterator[tuple[str, dict[str, str], float
 def _to_textfile(target: Path, folder: Path) -> None:
     """Write the metrics for node_exporter, which must never see half a file."""
     side = target / ".churn_monitor.prom.part"
-    side.write_bytes((folder / "metrics.prom").read_bytes())
-    side.replace(target / "churn_monitor.prom")
+    try:
+        side.write_bytes((folder / "metrics.prom").read_bytes())
+        side.replace(target / "churn_monitor.prom")
+    finally:
+        # On a full disk, half a file would stay.
+        side.unlink(missing_ok=True)
 
 
 def _alerts(report: MonitorReport, project: str) -> list[dict[str, Any]]:
@@ -183,4 +187,14 @@ def _mail(report: MonitorReport, settings: AlarmSettings, project: str, password
         server.starttls(context=ssl.create_default_context())
         if password:
             server.login(sender, password)
-        server.send_message(message)
+        try:
+            refused = server.send_message(message)
+        except smtplib.SMTPRecipientsRefused as error:
+            refused = error.recipients
+    # A server that takes one recipient raises nothing for those whom it refuses.
+    if refused:
+        answers = (
+            f"{who} ({code} {text.decode(errors='replace')})"
+            for who, (code, text) in refused.items()
+        )
+        raise OSError(f"it refuses {', '.join(answers)}: correct email_to")

@@ -58,14 +58,15 @@ class MonitorCopy:
         return Exchange(self._fetch_reports(etags), *self._exchange_alarms(list(etags)))
 
     def publish(self, day: str) -> None:
-        """Store the report of ``day``, and exchange the alarms."""
+        """Exchange the alarms, and store the report of ``day``."""
         if not self.versions.in_bucket:
             return
+        # Alarms come first: a report must never name one that nobody has.
+        self._exchange_alarms(s3.keys(self.versions.storage, self._key("")))
         folder = self.versions.root / FOLDER / day
         for name in FILES:
             content = (folder / name).read_bytes()
             s3.write(self.versions.storage, self._key(f"{day}/{name}"), content)
-        self._exchange_alarms(s3.keys(self.versions.storage, self._key("")))
 
     def _fetch_reports(self, etags: Mapping[str, str]) -> tuple[str, ...]:
         days = []
@@ -167,7 +168,10 @@ def merged(first: AlarmRecord, second: AlarmRecord | None = None) -> AlarmRecord
         return first
     answers = [record.answer for record in (first, second) if record.answer]
     ends = [record.ended for record in (first, second) if record.ended]
-    return first.model_copy(
+    # Two machines that opened it measured at different times. Every sync has to choose the same
+    # text, or they would replace each other's for ever.
+    record = min(first, second, key=lambda side: (side.opened, side.found, side.todo, side.limit))
+    return record.model_copy(
         update={
             "answer": min(answers, key=lambda answer: answer.at, default=None),
             "ended": min(ends, default=None),
