@@ -17,14 +17,15 @@ ENDPOINT = {{ cookiecutter.__s3_endpoint | tojson }}
 TEXT = re.compile(r'(?!\s)[^"\\{}\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,80}(?<!\s)')
 TEXT_IN_WORDS = "1 to 80 characters without quotes, backslashes, braces and control characters, and no blank around them"
 PART = "(infra|kubeflow|kserve|jupyterhub|sagemaker|hopsworks|clearml|spark)"
-EMAIL = re.compile(r"[\w.!#%&'*+/=?^~-]+@[^\W_]([\w-]*[^\W_])?(\.[^\W_]([\w-]*[^\W_])?)+")
+# In CODEOWNERS a # begins a comment, and nobody would be asked.
+EMAIL = re.compile(r"[\w.!%&'*+/=?^~-]+@[^\W_]([\w-]*[^\W_])?(\.[^\W_]([\w-]*[^\W_])?)+")
 CHECKS = [
     ("project_slug", SLUG, re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*"), 50,
      "small letters, digits and single hyphens, starting with a letter, such as acme-churn"),
     ("project_name", NAME, TEXT, 80, TEXT_IN_WORDS),
     ("organisation", ORGANISATION, TEXT, 80, TEXT_IN_WORDS),
-    ("contact", CONTACT, EMAIL, 120, "one e-mail address, such as ml-team@example.eu"),
-    ("dpo_contact", DPO_CONTACT, EMAIL, 120, "one e-mail address, such as dpo@example.eu"),
+    ("contact", CONTACT, EMAIL, 120, "one e-mail address without #, such as ml-team@example.eu"),
+    ("dpo_contact", DPO_CONTACT, EMAIL, 120, "one e-mail address without #, such as dpo@example.eu"),
     ("s3_bucket", BUCKET, re.compile(r"(?!.*(\.[.-]|-\.)|[0-9.]+$)[a-z0-9][a-z0-9.-]+[a-z0-9]"), 63,
      "3 to 63 small letters, digits, hyphens and single dots between them, and no IP address, such as acme-churn"),
     ("parts", PARTS, re.compile(f"all|none|{PART}([ ,]+{PART})*"), 80,

@@ -243,6 +243,8 @@ BAD = [
     ("contact", "a@b..eu"),
     ("contact", "two@example.eu, three@example.eu"),
     ("dpo_contact", "dpo at example.eu"),
+    ("contact", "#team@example.eu"),
+    ("dpo_contact", "data#protection@example.eu"),
     ("s3_bucket", "My_Bucket"),
     ("s3_bucket", "ab"),
     ("s3_bucket", "acme..churn"),

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from card_changes import BY_HAND, CHANGES, GAP, Change
 from cards import BASES, NOW, POLICY, TODAY, card, signed
 from sovereign_ml.card.approval import approve, with_approvals
+from sovereign_ml.card.questions import open_questions
 from sovereign_ml.card.render import render_html, render_markdown
 from sovereign_ml.card.rules import RULES, Finding, RulePolicy, blocks, check
+from sovereign_ml.card.rules.answered.adequacy import COUNTRIES
 from sovereign_ml.card.schema import Card
 from sovereign_ml.decisions.rule_policy import LIMITS
 
@@ -425,3 +427,28 @@ def test_a_language_of_the_notice_is_known_by_code_and_name(written: str, named:
     )
     said = [f.found for f in found(signed(lacking)) if f.rule == "R79"]
     assert said == [f"The outcome 'on_hold' has no words in {named}, a language of the notice."]
+
+
+def test_every_country_of_the_list_is_an_answer() -> None:
+    """NA is Namibia, EE is Estonia, SO is Somalia; each of them reads like no answer."""
+    processor = {
+        "name": "Rechenhaus",
+        "service": "hosting",
+        "dpa_ref": "DPA 2026-03",
+        "subprocessors_ref": "https://rechenhaus.example/subprocessors",
+    }
+    for country in sorted(COUNTRIES):
+        where = {"country": country, "parent_jurisdiction": country}
+        answered = card(
+            answers={
+                "purpose.territories": [country],
+                "roles.processors": [{**processor, **where}],
+                "notice.languages": ["nn", "ee"],
+            }
+        )
+        assert open_questions(answered) == open_questions(card())
+        assert not [f for f in check(answered, POLICY, TODAY) if "placeholder" in f.found]
+    none = card(answers={"purpose.territories": ["n/a"]})
+    assert [question.path for question in open_questions(none)] == ["purpose.territories"]
+    wrong = check(card(answers={"purpose.territories": ["KA"]}), POLICY, TODAY)
+    assert [f.rule for f in wrong if "no country code" in f.found] == ["R59"]

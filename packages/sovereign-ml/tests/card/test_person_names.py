@@ -28,7 +28,24 @@ def test_another_spelling_is_the_same_person(spelling: str) -> None:
 
 @pytest.mark.parametrize(
     "spelling",
-    ["Dr Lovelace", "Frau Lovelace", "Prof. Dr. Lovelace", "Lovelace PhD", "Dr. med. Lovelace"],
+    [
+        *(
+            "Dr Lovelace",
+            "Frau Lovelace",
+            "Prof. Dr. Lovelace",
+            "Lovelace PhD",
+            "Dr. med. Lovelace",
+        ),
+        *(
+            "Lady Lovelace",
+            "Countess Lovelace",
+            "Gräfin Lovelace",
+            "Frau Dr. Lovelace",
+            "Fru Lovelace",
+        ),
+        *("Freifrau von Lovelace", "Lovelace, Frau", "Lovelace, Frau Dr.", "Kapitän Lovelace"),
+        *("Rev. Lovelace", "LADY LOVELACE", "Lady  Lovelace", "Señorita Lovelace"),
+    ],
 )
 def test_a_title_is_no_first_name(spelling: str) -> None:
     assert not is_named_person(spelling)
@@ -49,7 +66,22 @@ def test_another_title_makes_no_other_person(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Anna Herr", "Mag Ruffman", "Pan Wei", "Jun Ma", "Ing Chen", "Sig Hansen"]
+    "name",
+    [
+        "Anna Herr",
+        "Mag Ruffman",
+        "Pan Wei",
+        "Jun Ma",
+        "Ing Chen",
+        "Sig Hansen",
+        "Graf, Steffi",
+        "Steffi Graf",
+        "Lord, Peter",
+        "Teo Macero",
+        "Bessie Head",
+        "Herr, Lucy",
+        "Dame Diop",
+    ],
 )
 def test_a_name_that_looks_like_a_title_is_a_name(name: str) -> None:
     assert is_named_person(name)

@@ -71,6 +71,25 @@ def test_git_knows_the_author_and_the_commit(root: Path) -> None:
     assert commit_lineage.git_commit(root) == git(root, "rev-parse", "HEAD") + "-dirty"
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("src/churn/model.py", "serve/service.py", "serve/extra/words.py"),
+        *("pyproject.toml", "dvc.yaml", "model_card.toml"),
+    ],
+)
+def test_a_file_that_runs_and_is_not_in_the_commit_shows(root: Path, file: str) -> None:
+    head = git(root, "rev-parse", "HEAD")
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    with (root / file).open("a") as opened:
+        opened.write("# changed\n")
+    assert commit_lineage.git_commit(root) == f"{head}-dirty"
+    commit(root)
+    assert not commit_lineage.git_commit(root).endswith("-dirty")
+    git(root, "update-index", "--skip-worktree", file)
+    assert commit_lineage.git_commit(root).endswith("-dirty")
+
+
 @pytest.mark.parametrize("silence", SILENT)
 def test_where_git_does_not_answer_its_words_are_kept_and_an_image_knows_by_its_build(
     root: Path, monkeypatch: pytest.MonkeyPatch, silence: Callable[[Path, pytest.MonkeyPatch], Path]
@@ -200,7 +219,8 @@ def test_the_build_of_the_image_names_the_same_people(
     for expected in (head := git(root, "rev-parse", "HEAD"), f"{head}-dirty"):
         commit_now = subprocess.run(show, cwd=root, capture_output=True, text=True, check=True)
         assert commit_now.stdout == expected
-        (root / "config.toml").write_text("changed")
+        (root / "serve").mkdir(exist_ok=True)
+        (root / "serve/new.py").write_text("changed")
     monkeypatch.setenv("CHURN_GIT_AUTHOR", done.stdout)
     monkeypatch.setenv("PATH", "")
     assert set(commit_lineage.authors(root).names) == set(people)

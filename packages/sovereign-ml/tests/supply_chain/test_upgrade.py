@@ -251,6 +251,33 @@ def test_extras_are_read_through_included_files(project: Path) -> None:
     assert library_extras(project / "requirements" / "other.in") is None
 
 
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"a": "-r a.in\n"}, "a.in includes itself by -r"),
+        ({"a": "-r ./a.in\n"}, "a.in includes itself by -r"),
+        ({"a": "-r b.in\n", "b": "--requirement=a.in\n"}, "a.in includes itself by -r"),
+        ({"a": "-r b.in\n", "b": "-r c.in\n", "c": "-r b.in\n"}, "b.in includes itself by -r"),
+        ({"a": "-r gone.in\n"}, "gone.in is included by -r and not there"),
+    ],
+)
+def test_files_that_include_each_other_are_refused(
+    tmp_path: Path, files: dict[str, str], reason: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / f"{name}.in").write_text(f"{text}sovereign-ml[train]\n")
+    with pytest.raises(Refused, match=reason):
+        library_extras(tmp_path / "a.in")
+
+
+def test_a_file_may_be_included_twice(tmp_path: Path) -> None:
+    (tmp_path / "base.in").write_text("sovereign-ml[serve]\n")
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.in").write_text("-r base.in\n")
+    (tmp_path / "a.in").write_text("-r b.in\n-r c.in\n-r base.in\n")
+    assert library_extras(tmp_path / "a.in") == {"serve"}
+
+
 def test_a_lock_that_names_the_library_twice_has_no_pin(project: Path) -> None:
     text = (project / "requirements" / "train.lock").read_text()
     assert library_pin(text) is not None

@@ -17,7 +17,9 @@ __all__ = ["author_is", "hidden_in", "is_named_person", "names_somebody", "plain
 
 NAMED: Final = re.compile(r"[^\W\d_][\w.'’-]*(,? [^\W\d_][\w.'’-]*)+")
 NOT_A_PERSON: Final = re.compile(
-    r"\b(team|bot|admin|owner|officer|department|service|ci|pipeline|group|committee)\b", re.I
+    r"\b(team|bot|admin|owner|officer|department|service|ci|pipeline|group|committee|head of"
+    r"|director|manager|scientist|analyst|chief|ceo|cto|cio|cfo|dpo|lead)\b",
+    re.I,
 )
 WITHOUT_SPACES: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 SCRIPTS: Final = WITHOUT_SPACES | {
@@ -60,9 +62,16 @@ TITLES: Final = frozenset(
         *("mr", "mrs", "ms", "miss", "mx", "dr", "drs", "prof", "professor", "sir", "madam", "hr"),
         *("herr", "frau", "mme", "mlle", "monsieur", "madame", "señor", "señora", "signor"),
         *("signora", "mevrouw", "meneer", "dipl", "dipling", "dring", "drmed", "drrernat"),
+        *("lady", "lord", "count", "countess", "baroness", "viscountess", "duchess"),
+        *("gräfin", "graf", "freifrau", "freiherr", "baronin", "prinzessin"),
+        *("comtesse", "contessa", "condesa", "baronne", "baronesa", "baronessa", "fräulein"),
+        *("mademoiselle", "signorina", "señorita", "doña", "mejuffrouw", "fru", "rouva", "herra"),
+        *("pani", "mister", "missis", "mistress", "reverend", "rev", "captain", "capt", "colonel"),
+        *("lieutenant", "kapitän", "oberst", "hofrat", "hofrätin", "magister", "magistra"),
+        *("doktor", "doctor", "professorin", "госпожа", "господин", "κυρία", "κύριος"),
     )
 )
-"""Titles and forms of address in front of a name."""
+"""Titles and forms of address in front of a name, or behind it and a comma."""
 ABBREVIATED: Final = frozenset(
     (
         *("fr", "sr", "sra", "srta", "sig", "dott", "dottssa", "ing", "mag", "doc", "mgr", "phdr"),
@@ -70,6 +79,8 @@ ABBREVIATED: Final = frozenset(
     )
 )
 """Titles only with a full stop: without it some are first names or surnames."""
+PARTICLES: Final = re.compile(r"^((von|van|der|den|de|del|della|di|da|dos|du|zu|zum|af|of) )+")
+"""Small words in front of a surname."""
 DEGREES: Final = frozenset(("phd", "dphil", "mba", "msc", "bsc", "llm", "esq", "jr"))
 """Degrees and the like behind a name."""
 LATIN: Final = re.compile(r"LATIN .*\b([A-Z])( WITH .*)?")
@@ -96,16 +107,19 @@ def hidden_in(name: str) -> str:
 
 
 def _untitled(name: str) -> str:
-    """Return the name without titles in front and degrees behind.
+    """Return the name without titles and small words in front, and titles and degrees behind.
 
     Nobody becomes another person by a title.
     """
     parts = plain(name).split()
-    while parts and _is_title(parts[0]):
+    # What a comma follows is a surname: Graf, Steffi.
+    while parts and _is_title(parts[0]) and not parts[0].endswith(","):
         parts = parts[1:]
-    while parts and _bare(parts[-1]) in DEGREES:
+    has_comma = any(part.endswith(",") for part in parts[:-1])
+    while parts and (_bare(parts[-1]) in DEGREES or (has_comma and _is_title(parts[-1]))):
         parts = parts[:-1]
-    return " ".join(parts).rstrip(",")
+    # "von Lovelace" has no first name; "Van Morrison" has.
+    return PARTICLES.sub("", " ".join(parts).rstrip(","))
 
 
 def _is_title(part: str) -> bool:

@@ -24,17 +24,16 @@ class Authors(NamedTuple):
 
 
 def git_commit(root: Path) -> str:
-    """Return the commit of the project, ``-dirty`` added if files that git tracks have changed.
+    """Return the commit of the project, ``-dirty`` added if it does not hold what runs.
 
-    In an image it is the commit that the image was built from. It is ``unknown`` where git does
-    not answer, and where the last commit does not hold this project.
+    What runs are the files that an approval covers, new ones too, see `uncommitted`. In an image
+    it is the commit that the image was built from. It is ``unknown`` where git does not answer, and
+    where the last commit does not hold this project.
     """
-    watched = ("src", "config.toml", "model_card.toml")
     try:
         head = git.ask(root, "rev-parse", "HEAD")
-        # The project may be a folder in another repository that does not hold it.
-        git.ask(root, "rev-parse", "--verify", "HEAD:./config.toml")
-        changed = git.ask(root, "status", "--porcelain", "--untracked-files=no", "--", *watched)
+        # It fails where the project is a folder in another repository that does not hold it.
+        changed = uncommitted(root)
     except GitError:
         return ENVIRONMENT.get("CHURN_GIT_COMMIT") or UNKNOWN
     return f"{head}-dirty" if changed else head

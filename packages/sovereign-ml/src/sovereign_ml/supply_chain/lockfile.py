@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sovereign_ml.bundle.library_identity import DISTRIBUTION
+from sovereign_ml.errors import Refused
 
 _PIN = re.compile(
     r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]\n]*\])?==(?P<version>[^\s;\\]+)"
@@ -115,11 +116,19 @@ def hashed_lines(text: str, names: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def library_extras(requirements: Path) -> frozenset[str] | None:
+def library_extras(
+    requirements: Path, above: frozenset[Path] = frozenset()
+) -> frozenset[str] | None:
     """Return the extras of sovereign-ml that a ``.in`` file asks for, includes (``-r``) followed.
 
-    None means that the file does not name sovereign-ml at all.
+    None means that the file does not name sovereign-ml at all. ``above`` are the files that include
+    this one. Raises Refused for a file that includes itself, and for one that is not there.
     """
+    file = requirements.resolve()
+    if file in above:
+        raise Refused(f"{requirements.name} includes itself by -r: take that line out.")
+    if not file.is_file():
+        raise Refused(f"{requirements.name} is included by -r and not there: correct that line.")
     extras: set[str] = set()
     is_named = False
     for line in requirements.read_text(encoding="utf-8").splitlines():
@@ -127,7 +136,7 @@ def library_extras(requirements: Path) -> frozenset[str] | None:
             is_named = True
             extras.update(part.strip() for part in (match["extras"] or "").split(",") if part)
         elif match := _INCLUDE.match(line.strip()):
-            included = library_extras(requirements.parent / match["path"])
+            included = library_extras(requirements.parent / match["path"], above | {file})
             if included is not None:
                 is_named = True
                 extras |= included

@@ -13,18 +13,45 @@ from datetime import date
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+)
 
 NOT_ANSWERED: Final = "?"
 """The one constant for an answer that nobody gave. In ``model_card.toml`` it is written ``"?"``."""
 
 Item = TypeVar("Item")
 
+
+class Code(str):
+    """A code of a country or language, which is an answer whatever it reads like (`is_open`).
+
+    NA is Namibia, EE is Estonia, nn is Norwegian Nynorsk.
+    """
+
+    __slots__ = ()
+
+
+def _coded(pattern: str) -> AfterValidator:
+    return AfterValidator(lambda text: Code(text) if re.fullmatch(pattern, text) else text)
+
+
 Open = Literal["?"]
 # Strict types, because pydantic would take 1 for true and "0.1" for a number.
 Flag = StrictBool | Open
 Text = str
 Texts = tuple[str, ...] | Open
+CountryCode = Annotated[str, _coded("[A-Z]{2}")]
+CountryCodes = tuple[CountryCode, ...] | Open
+# Nobody writes a notice in Nauruan, whose code people write for "not applicable".
+LanguageCodes = tuple[Annotated[str, _coded("(?!na)[a-z]{2}")], ...] | Open
 # TOML allows nan and inf, and the card's JSON does not: nobody could read the card again.
 Number = StrictInt | Annotated[StrictFloat, AllowInfNan(False)] | Open
 Day = date | Open
@@ -93,6 +120,8 @@ def is_open(value: object) -> bool:
     """
     if isinstance(value, tuple):
         return any(is_open(item) for item in value)
+    if isinstance(value, Code):
+        return False
     if isinstance(value, str):
         # A leftover mark of the template is no answer.
         return "{{" in value or _stands_for_nothing(plain(value))

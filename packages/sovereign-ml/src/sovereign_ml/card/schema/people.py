@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sovereign_ml.card.schema.base import Flag, Group, Open, Text, Texts, ask, part
+from sovereign_ml.card.schema.base import (
+    CountryCode,
+    CountryCodes,
+    Flag,
+    Group,
+    Open,
+    Text,
+    Texts,
+    ask,
+    part,
+)
 
 Relation = Literal[
     "original", "compatible_6_4", "fresh_consent", "member_state_law", "incompatible"
@@ -33,10 +43,10 @@ class Processor(Group):
 
     name: Text
     service: Text
-    country: Text = ask(
+    country: CountryCode = ask(
         "In which country is it established (two-letter code)?", "GDPR 30(1)(d)-(e)", form="country"
     )
-    parent_jurisdiction: Text = ask(
+    parent_jurisdiction: CountryCode = ask(
         "Under which law does its parent company stand?", "GDPR 28(1), 48", form="country"
     )
     dpa_ref: Text = ask("Where is the processing agreement?", "GDPR 28(3)", form="place")
@@ -106,7 +116,7 @@ class Purpose(Group):
     )
     subject_categories: Texts = ask("Whose data is it (customers, members, ...)?", "GDPR 30(1)(c)")
     # National law and the lists of authorities depend on these countries (rule R78).
-    territories: Texts = ask(
+    territories: CountryCodes = ask(
         "In which countries do these people live (two-letter codes)?",
         "GDPR 30(1)(c), 35",
         form="country",

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sovereign_ml.card.schema.base import Day, Flag, Group, Number, Open, Text, Texts, ask, part
+from sovereign_ml.card.schema.base import (
+    CountryCode,
+    Day,
+    Flag,
+    Group,
+    LanguageCodes,
+    Number,
+    Open,
+    Text,
+    Texts,
+    ask,
+    part,
+)
 
 DpiaStatus = Literal[
     "not_required_documented", "in_progress", "completed", "prior_consultation", "consulted"
@@ -68,7 +80,7 @@ class Notice(Group):
     )
     version: Text = ask("Which version of the notice is it?", "GDPR 5(2)")
     effective_from: Day = ask("Since when is this notice in force?", "GDPR 13(1)")
-    languages: Texts = ask("In which languages is the notice written?", "GDPR 12(1)")
+    languages: LanguageCodes = ask("In which languages is the notice written?", "GDPR 12(1)")
     authority: Text = ask(
         "Which supervisory authority does it name for complaints?", "GDPR 13(2)(d), 77"
     )
@@ -255,7 +267,7 @@ class OwnerDeclaration(Group):
 class Transfer(Group):
     """Access to personal data from outside the EEA (GDPR 44-49)."""
 
-    to: Text
+    to: CountryCode
     tool: TransferTool | Open = ask("Which transfer tool?", "GDPR 44-49")
     # C-311/18: clauses alone do not show that the law there protects people well enough.
     tia_ref: Text = ask(

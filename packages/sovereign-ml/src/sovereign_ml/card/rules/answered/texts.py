@@ -149,6 +149,7 @@ def _problem(text: str, field: FieldInfo) -> str:
     if " " in text.strip() and (empty := _points_nowhere(text)):
         return empty
     # In a free text not_known is a placeholder. Among choices such a word is an answer.
-    if is_open(text.replace("_", " ") if field.annotation is str else text):
+    in_words = text.replace("_", " ") if "_" in text and field.annotation is str else text
+    if is_open(in_words):
         return "is a placeholder, not an answer"
     return FORMS[form](text) if form in FORMS else ""
