@@ -122,6 +122,9 @@ def test_numbers_dates_and_periods_are_those_of_the_language() -> None:
     ]
     assert [figure(1234.5678, 2, german), figure(-0.00001, 3, german)] == ["1.234,57", "0,000"]
     assert interval(0.7, 0.8, german) == "0,700 bis 0,800"
+    assert german.cite("Opinion 28/2024 s. 3.3.1; EDPB 01/2020") == (
+        "Stellungnahme 28/2024 Abschn. 3.3.1; EDSA 01/2020"
+    )
     assert german.cite("GDPR 13(1)(c); AI Act 26(7)") == "DSGVO 13(1)(c); KI-VO 26(7)"
     assert catalogue("en").cite("GDPR rec. 71; C-203/22 paras 58-62") == (
         "GDPR rec. 71; C-203/22 paras 58-62"

@@ -1,5 +1,6 @@
 """What `churn data-subject erase` says about what it found."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +10,23 @@ import pytest
 from typer.testing import CliRunner
 
 from sovereign_ml.cli import composition, privacy
+from sovereign_ml.config.connections import LogLocation
 from sovereign_ml.data_subjects import erasure
-from sovereign_ml.data_subjects.project_stores import alone
+from sovereign_ml.data_subjects.project_stores import alone, need_log
 from sovereign_ml.data_subjects.receipts import ModelNote, Receipt
 from sovereign_ml.data_subjects.stores.protocol import Trace
 from sovereign_ml.errors import Misuse
+
+
+def at(root: Path, setting: str = "sqlite:///.churn/decisions.db", address: str = "") -> Any:
+    """The stores of a project, as far as the commands look at them themselves."""
+    return SimpleNamespace(
+        root=root,
+        versions=SimpleNamespace(from_image=False, profile="local"),
+        log=LogLocation(setting, address),
+        artifacts=SimpleNamespace(card=root),
+    )
+
 
 TRACE = Trace("files of the project", "data/1_raw/transactions.parquet", 3, "rows", "rows removed")
 
@@ -38,7 +51,7 @@ def test_an_id_that_nobody_has_is_said(
     )
     settings = SimpleNamespace(pseudonym_keys=lambda: (b"k" * 32,))
     monkeypatch.setattr(privacy, "load_settings", lambda _: settings)
-    stores = SimpleNamespace(root=tmp_path, versions=SimpleNamespace(from_image=False))
+    stores = at(tmp_path)
     monkeypatch.setattr(composition, "project_stores", lambda _: stores)
     monkeypatch.setattr(erasure, "erase", lambda *_: receipt)
     done = CliRunner().invoke(privacy.app, ["data-subject", "erase", "--subject", "C999"])
@@ -55,3 +68,34 @@ def test_two_requests_at_once_do_not_share_a_journal(tmp_path: Path) -> None:
     image: Any = SimpleNamespace(root=tmp_path / "no", versions=SimpleNamespace(from_image=True))
     with alone(image), alone(image):
         assert not image.root.exists()
+
+
+def card(root: Path, *, profile: str = "local", head: str | None = f"1234:{'0' * 64}") -> None:
+    facts = {"run": {"profile": profile}, "decision": {"log_head": head} if head else {}}
+    (root / "card.json").write_text(json.dumps({"facts": facts}))
+
+
+def test_a_log_that_is_on_the_card_and_not_here_is_no_empty_log(tmp_path: Path) -> None:
+    need_log(at(tmp_path))
+    card(tmp_path)
+    with pytest.raises(
+        Misuse, match=r"decisions\.db is not here, and by the card it has 1,234 ent"
+    ):
+        need_log(at(tmp_path))
+    need_log(at(tmp_path, address="sqlite:///log.db"))
+    need_log(at(tmp_path), in_a_clone=True)
+    for other in ({"profile": "eu"}, {"head": None}):
+        card(tmp_path, **other)  # type: ignore[arg-type]
+        need_log(at(tmp_path))
+
+
+def test_without_the_address_of_its_server_the_log_is_no_empty_log(tmp_path: Path) -> None:
+    server = at(tmp_path, "postgresql")
+    with pytest.raises(Misuse, match="DATABASE_URL"):
+        need_log(server)
+    # A project without the service has no log at all.
+    need_log(server, in_a_clone=True)
+    card(tmp_path)
+    with pytest.raises(Misuse, match="DATABASE_URL"):
+        need_log(server, in_a_clone=True)
+    need_log(at(tmp_path, "postgresql", "postgresql://db.acme.example/log"))

@@ -46,11 +46,11 @@ def erase(
     """Erase people from every store (GDPR Art. 17). Without a name, finish an erasure."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import erasure
-    from sovereign_ml.data_subjects.project_stores import alone
+    from sovereign_ml.data_subjects.project_stores import alone, need_log
     from sovereign_ml.project import load_project
 
     settings = load_settings(profile)
-    stores = project_stores(settings)
+    need_log(stores := project_stores(settings))
     people = _people(settings.pseudonym_keys, subject, file, pseudonyms)
     if again and not people and not (people := erasure.returned(stores)):
         typer.echo("No erased person is in the data, its versions, the object storage or the log.")
@@ -106,12 +106,14 @@ def access(
     from sovereign_ml.cli.records import TEXTS, wording
     from sovereign_ml.data_subjects import access as request
     from sovereign_ml.data_subjects.access_report import languages
+    from sovereign_ml.data_subjects.project_stores import need_log
     from sovereign_ml.privacy import suppression
     from sovereign_ml.texts import available, catalogue
 
     settings = load_settings(profile)
     names = _people(settings.pseudonym_keys, [subject], None, pseudonyms)
     stores, own = project_stores(settings), settings.root / TEXTS
+    need_log(stores)
     card = request.card_of(stores)
     noticed = languages(card)
     offered = [code for code in noticed if code in available(own)]
@@ -170,7 +172,7 @@ def rectify(
     """Correct a person's data, score and decide again, and link both decisions (GDPR Art. 16)."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import rectification as request
-    from sovereign_ml.data_subjects.project_stores import alone
+    from sovereign_ml.data_subjects.project_stores import alone, need_log
     from sovereign_ml.privacy import corrections
 
     settings = load_settings(profile)
@@ -187,7 +189,7 @@ def rectify(
     moment = purchase or at
     # The data has UTC, and a time on the command line has no zone.
     row = corrections.CorrectedRow(moment.replace(tzinfo=UTC) if moment else None, event)
-    stores = project_stores(settings)
+    need_log(stores := project_stores(settings))
     with alone(stores):
         receipt, page = request.rectify(stores, names, row, values, reference)
     rows = "1 row" if receipt.rows == 1 else f"{receipt.rows:,} rows"
@@ -232,9 +234,10 @@ def retain(
 
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import retention
-    from sovereign_ml.data_subjects.project_stores import alone
+    from sovereign_ml.data_subjects.project_stores import alone, need_log
 
     stores = project_stores(load_settings(profile))
+    need_log(stores, in_a_clone=True)
     now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
     # A day that somebody names says nothing about the clock of this machine.
     if at is None:
@@ -267,10 +270,11 @@ def rotate_key(
     """Change the key of the pseudonyms. Erasures, objections and corrections stay in force."""
     from sovereign_ml.cli.composition import project_stores
     from sovereign_ml.data_subjects import key_rotation
-    from sovereign_ml.data_subjects.project_stores import alone
+    from sovereign_ml.data_subjects.project_stores import alone, need_log
 
     settings = load_settings(profile)
-    with alone(stores := project_stores(settings)):
+    need_log(stores := project_stores(settings))
+    with alone(stores):
         done = key_rotation.rotate(
             stores,
             settings.secrets.key_file,

@@ -17,12 +17,14 @@ from sovereign_ml.config.connections import (
     ObjectStorage,
     SuppressionFiles,
     Tracking,
+    required,
 )
 from sovereign_ml.config.retention_periods import RetentionSettings
 from sovereign_ml.data_subjects.bucket_sync import GovernanceCopy
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.source import SourcePin
 from sovereign_ml.privacy import objections
+from sovereign_ml.storage.artifacts import read_json
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,33 @@ def alone(stores: ProjectStores) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def need_log(stores: ProjectStores, *, in_a_clone: bool = False) -> None:
+    """Refuse to go on where the decision log is not here, and is known to hold something.
+
+    Raises Misuse if its file is missing although the card of this profile names its last entry,
+    and if the address of its server is not set. ``in_a_clone`` the file of another machine may be
+    missing, and the address too while the card names no entry.
+    """
+    log, card = stores.log, stores.artifacts.card / "card.json"
+    if log.address:
+        return
+    if log.on_server and not in_a_clone:
+        required(None, "decision_log")
+    if not card.is_file() or (in_a_clone and not log.on_server):
+        return
+    facts = read_json(card)["facts"]
+    head = facts["decision"].get("log_head")
+    # A card of another profile is about another log.
+    if head and facts["run"]["profile"] == stores.versions.profile:
+        if log.on_server:
+            required(None, "decision_log")
+        raise Misuse(
+            f"The decision log {log.setting} is not here, and by the card it has "
+            f"{int(head.partition(':')[0]):,} entries: mount its disk or bring it back, or call "
+            "this where the service runs. Without it nobody knows whom they are about."
+        )
 
 
 COUNTED = {

@@ -24,6 +24,20 @@ PERIOD: Final = re.compile(r"P(?=\d)(?:(\d{1,6})Y)?(?:(\d{1,6})M)?(?:(\d{1,6})W)
 """Years, months, weeks and days; Python refuses to read a number of thousands of digits."""
 
 
+LAWS: Final = (
+    "GDPR",
+    "AI Act",
+    "EDPB",
+    "Opinion",
+    "rec.",
+    "Articles",
+    "Article",
+    "paras",
+    "para.",
+)
+"""Words of a source that have a name in each language."""
+
+
 class Catalogue:
     """Texts of one language. ``names`` holds the team's words for inputs, by the input's name."""
 
@@ -55,9 +69,9 @@ class Catalogue:
     def cite(self, source: str) -> str:
         """Return a source such as ``GDPR 13(1)(c)`` with the names of the laws in this language."""
         # The plural stands before the singular, which it contains.
-        for english in ("GDPR", "AI Act", "rec.", "Articles", "Article", "paras", "para."):
+        for english in LAWS:
             source = source.replace(english, self._texts[f"laws.{english.rstrip('.')}"])
-        return source
+        return re.sub(r"\bs\. (?=\d)", f"{self._texts['laws.s']} ", source)
 
     def number(self, value: float, digits: int = 0) -> str:
         """Return a number with the separators of the language."""

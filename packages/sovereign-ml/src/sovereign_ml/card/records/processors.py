@@ -141,4 +141,4 @@ def _part(sheet: Sheet, name: str, lines: tuple[CardLine, ...]) -> Section:
     if added.conclusion == "equivalent" and (added.measures == () or is_open(added.law)):
         points.append(sheet.t("points.equivalent_unfounded", host=name))
     title = sheet.t("transfers.of", name=name)
-    return Section(title, "EDPB 01/2020", lines, points=tuple(points))
+    return Section(title, sheet.t.cite("EDPB 01/2020"), lines, points=tuple(points))
