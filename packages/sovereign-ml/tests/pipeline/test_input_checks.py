@@ -158,6 +158,8 @@ def met_again(connection: duckdb.DuckDBPyConnection, **limits: Any) -> list[str]
         ("17,850", "17850"),
         ("1'017.850", "1017850"),
         ("42,0", "42"),
+        ("C-0042", "C-42"),
+        ("KD_42", "KD-42"),
         ("KD\N{NON-BREAKING HYPHEN}42", "kd-42"),
         ("4\N{LEFT-TO-RIGHT MARK}2", "42"),
         ("C42", "42"),

@@ -260,6 +260,21 @@ def test_an_encoding_of_python_can_be_named(tmp_path: Path, encoding: str) -> No
     assert done.column("category") == ["Käse"]
 
 
+def test_a_file_of_utf_8_is_never_read_as_letters_of_windows(tmp_path: Path) -> None:
+    header = "customer_id,event_time,amount,category\n"
+    rows = [f"{i},2026-01-05,1,{word}\n" for i, word in enumerate(["Käse", "Öl", "Süßes"] * 4)]
+    (tmp_path / "sales-1.csv").write_bytes((header + "".join(rows)).encode("cp1252"))
+    done = read(tmp_path, transactions="sales-*.csv", reader={"encoding": "cp1252"})
+    assert len(done.rows) == 11  # the customer 0 is nobody
+    (tmp_path / "sales-2.csv").write_bytes((header + "".join(rows)).encode())
+    with pytest.raises(
+        Misuse, match=r"sales-2\.csv is UTF-8, and \[data.reader\] encoding is 'cp1"
+    ):
+        read(tmp_path, transactions="sales-*.csv", reader={"encoding": "cp1252"})
+    by_chance = (header + "1,2026-01-05,1,„Spaß“\n" * 20).encode("cp1252").replace(b"\x84", b"")
+    assert read(tmp_path, by_chance, reader={"encoding": "cp1252"}).counts.read == 20
+
+
 def test_another_encoding_is_named_by_its_line(tmp_path: Path) -> None:
     raw = ("c," + HEADER + "Kase," + LINE + "Käse," + LINE).encode("cp1252")
     refused(tmp_path, raw, r'line 3: it is not UTF-8. Set encoding .*"cp1252"')

@@ -779,6 +779,23 @@ def test_a_name_that_says_something_else_is_a_question(
             ("true", ""),
             ["coalesce(lower(trim(CAST(test_order AS VARCHAR))), '') NOT IN ('true')", ""],
         ),
+        (
+            "cancelled",  # PostgreSQL
+            ("f", "t", "f"),
+            ["coalesce(lower(trim(CAST(cancelled AS VARCHAR))), '') NOT IN ('t')", ""],
+        ),
+        (
+            "cancelled",  # pandas, where a value is missing
+            ("0.0", "1.0", ""),
+            ["coalesce(lower(trim(CAST(cancelled AS VARCHAR))), '') NOT IN ('1.0')", ""],
+        ),
+        (
+            "storno",
+            ("", "x"),
+            ["coalesce(lower(trim(CAST(storno AS VARCHAR))), '') NOT IN ('x')", ""],
+        ),
+        ("storno", ("", "doppelt", "falsch geliefert"), ["storno IS NULL", ""]),
+        ("cancelled", ("f", ""), None),
         ("status", ("Anulowane", "Zako\u0144czone"), ["", "status = 'Anulowane'"]),
         ("status", ("9", "1"), ["", "status = '1'"]),
         (

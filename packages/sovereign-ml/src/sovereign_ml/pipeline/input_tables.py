@@ -151,7 +151,8 @@ class InputTables:
             )
         matched = [match.headline] if match else []
         events = [rows.headline for rows in self._events]
-        return "; ".join([counts.headline, *matched, span.headline(windows), *events])
+        orders = plausibility.notes_on_orders(connection)
+        return "; ".join([counts.headline, *matched, span.headline(windows), *orders, *events])
 
     def event_facts(self) -> dict[str, Any]:
         """Return the figures of each event table for the summary."""

@@ -229,7 +229,28 @@ class CsvRecords:
         for mark, name in MARKS.items():
             if head.startswith(mark):
                 return name
-        return self._settings.encoding or "utf-8"
+        encoding = self._settings.encoding or "utf-8"
+        if not codecs.lookup(encoding).name.startswith("utf"):
+            self._refuse_utf_8(encoding)
+        return encoding
+
+    def _refuse_utf_8(self, encoding: str) -> None:
+        """Raise Misuse for UTF-8 that would be read in an encoding in which all bytes are letters.
+
+        One of several files may have another encoding, and its ids and words would become others.
+        """
+        with open_bytes(self._path, self._format) as file:
+            try:
+                start = codecs.getincrementaldecoder("utf-8")().decode(file.read(16 * BLOCK))
+            except UNREADABLE:
+                return
+        letters = [letter for letter in start if not letter.isascii()]
+        # A single one may be by chance: the ß and the closing quote of Windows in „Spaß“ are one.
+        if len(letters) >= 10 and len(set(letters)) > 1:
+            raise Misuse(
+                f"{self._path} is UTF-8, and [data.reader] encoding is {encoding!r}: its letters "
+                "would become others. Leave encoding empty, or save all files in one encoding."
+            )
 
     def _text(self) -> IO[str]:
         raw = open_bytes(self._path, self._format)

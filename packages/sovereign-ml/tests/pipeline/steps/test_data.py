@@ -409,3 +409,20 @@ def test_an_order_gets_a_number_of_its_customers_own_and_its_id_goes_nowhere(
     assert numbers == dict(zip(named("A", "B"), ([1, 2, 2], [1]), strict=True))
     assert frame["order_number"].isna().sum() == 1
     assert b"900417" not in done.everything_written
+
+
+@pytest.mark.parametrize(("second", "told"), [("2026-02-14", False), ("2026-03-20", True)])
+def test_purchases_of_one_order_that_are_far_apart_are_named(
+    shop: Callable[..., Shop], second: str, told: bool
+) -> None:
+    """All lines of one order are one purchase: the number of a line is no order."""
+    lines = [
+        line("A", order_line=1, ordered_at="2026-01-15 10:00:00", receipt="7"),
+        line("A", order_line=2, ordered_at=f"{second} 10:00:00", receipt="7"),
+        # What comes back later has the number of its purchase.
+        line("B", order_line=3, ordered_at="2026-01-15 10:00:00", receipt="7"),
+        line("B", order_line=4, ordered_at="2026-05-15 10:00:00", receipt="7", amount=-5),
+    ]
+    done = shop(lines)
+    configure(done.root, {"data.columns.order_id": "receipt"})
+    assert ("1 of 1 orders of several lines go on for" in done.read().summary["headline"]) is told

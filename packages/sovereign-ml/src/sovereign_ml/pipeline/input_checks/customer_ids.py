@@ -65,9 +65,12 @@ def folded(column: str) -> str:
     text = f"regexp_replace(lower(translate({column}, '{DASHES}', '------')), '{UNSEEN}', '', 'g')"
     bare = f"regexp_replace({text}, '^[^\\p{{L}}\\p{{N}}]+|[^\\p{{L}}\\p{{N}}]+$', '', 'g')"
     grouped = f"regexp_full_match({bare}, '[0-9]{{1,3}}([.,''\\x{{2019}}][0-9]{{3}})+')"
+    # C-007, C_7 and c7 are one number with one prefix.
+    numbered = "^(\\p{L}{1,20})[-_#:/.]?0*([0-9]+)$"
     bare = (
         f"CASE WHEN {grouped} THEN regexp_replace({bare}, '[^0-9]', '', 'g') "
-        f"ELSE regexp_replace({bare}, '^([0-9]+)[.,]0+$', '\\1') END"
+        f"ELSE regexp_replace(regexp_replace({bare}, '{numbered}', '\\1\\2'), "
+        "'^([0-9]+)[.,]0+$', '\\1') END"
     )
     uuid_or_text = (
         f"CASE WHEN regexp_full_match(replace(({bare}), '-', ''), '[0-9a-f]{{32}}') "

@@ -20,7 +20,14 @@ from sovereign_ml.pipeline.input_checks.unusable import UNUSABLE, examples
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["History", "history", "signs_in_events", "signs_of_a_fault", "too_many_unusable"]
+__all__ = [
+    "History",
+    "history",
+    "notes_on_orders",
+    "signs_in_events",
+    "signs_of_a_fault",
+    "too_many_unusable",
+]
 
 TIMES_THE_MEDIAN = 100
 """Multiple of the median customer's rows from which the biggest customer_id is suspicious.
@@ -84,6 +91,26 @@ def history(connection: duckdb.DuckDBPyConnection) -> History:
         "FROM gated WHERE reason IS NULL"
     ).fetchall()
     return History(*times[0])
+
+
+def notes_on_orders(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return a note for the headline where purchases of one order_id lie more than a month apart.
+
+    All lines of one order_id are one purchase, so those after the first one would not count.
+    Returns are left out: they may well come later.
+    """
+    ((orders, far),) = connection.execute(
+        """SELECT count(*), count(*) FILTER (newest > oldest + INTERVAL 31 DAY) FROM (
+            SELECT min(event_time) AS oldest, max(event_time) AS newest FROM gated
+            WHERE reason IS NULL AND amount_eur > 0 AND order_id IS NOT NULL
+            GROUP BY customer_id, order_id HAVING count(*) > 1)"""
+    ).fetchall()
+    if far * 10 <= orders:
+        return []
+    return [
+        f"{far:,} of {orders:,} orders of several lines go on for more than 31 days and count as "
+        "one purchase each: is order_id the number of an order, and unique in all years?"
+    ]
 
 
 def too_many_unusable(

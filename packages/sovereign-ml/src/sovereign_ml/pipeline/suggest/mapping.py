@@ -141,13 +141,16 @@ class MappingGuess(FileColumns):
         if not words_of(column.name) & set(FLAGS.split()):
             return ""
         words = {word.strip().casefold() for word in self.words(column)}
-        yes = sorted(words & set(YES))
-        if yes and words <= {*YES, *NO}:
+        marks = {*YES, "x"}
+        yes = sorted(words & marks)
+        if yes and words <= {*marks, *NO}:
             listed = ", ".join(db.literal(word) for word in yes)
             text = f"lower(trim(CAST({column.sql} AS VARCHAR)))"
             # NULL NOT IN (...) is null in SQL, and a filter would leave out every unmarked row.
             return f"coalesce({text}, '') NOT IN ({listed})"
-        return f"{column.sql} IS NULL" if self.is_time(column) else ""
+        # A reason or a date is a mark where other rows have none.
+        unclear = column.filled < column.rows and not words <= set(NO)
+        return f"{column.sql} IS NULL" if unclear or self.is_time(column) else ""
 
 
 def _none_of(column: ColumnValues, words: Sequence[str]) -> str:

@@ -15,8 +15,14 @@ from sovereign_ml.pipeline.suggest.trial_run import TrialRun
 
 __all__ = ["NO", "YES", "Candidate", "Proposal", "ProposedSetting", "chosen"]
 
-YES = ("true", "1", "yes", "y", "ja", "j", "oui", "si", "tak", "granted")
-NO = ("false", "0", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn")
+YES = (
+    *("true", "1", "1.0", "t", "yes", "y", "ja", "j", "oui", "si", "sí", "sim", "tak", "granted"),
+    *("wahr", "ano", "da", "igen", "kyllä", "jah", "ναι", "да"),
+)
+NO = (
+    *("false", "0", "0.0", "f", "no", "n", "nein", "non", "nee", "nie", "refused", "withdrawn"),
+    *("falsch", "nej", "não", "ne", "nu", "nem", "ei", "όχι", "не"),
+)
 """Words for yes (`YES`) and no in columns of flags, in a few languages."""
 
 

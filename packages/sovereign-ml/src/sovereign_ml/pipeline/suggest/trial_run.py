@@ -10,6 +10,7 @@ from sovereign_ml.config.data_tables import DataSettings, ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.pipeline.input_checks import exchange_rates
 from sovereign_ml.pipeline.input_checks.matching import match_customers
+from sovereign_ml.pipeline.input_checks.plausibility import notes_on_orders
 from sovereign_ml.pipeline.input_checks.row_reasons import count_reasons
 from sovereign_ml.pipeline.input_checks.unusable import shown
 from sovereign_ml.pipeline.input_mapping.mapped_rows import (
@@ -81,7 +82,9 @@ def trial_run(
         match = match_customers(connection) if config.customers else None
         counts = count_reasons(connection, end, consent_needed=config.asks_consent)
         problems = input_problems(connection, counts, match, config.checks)
-        headline = "; ".join([counts.headline, *notes, *([match.headline] if match else [])])
+        matched = [match.headline] if match else []
+        orders = notes_on_orders(connection)
+        headline = "; ".join([counts.headline, *notes, *matched, *orders])
         return TrialRun(headline, problems, _samples(connection, config, end, in_clear=in_clear))
     except Misuse as error:
         return TrialRun(stopped=str(error))
