@@ -239,6 +239,20 @@ def test_a_text_that_was_cut_within_a_character_stops_no_command(tmp_path: Path,
     assert bring_notebooks(dump.folder, tmp_path / "out", Minimiser(bytes(32))).imported == 1
 
 
+def test_files_of_a_file_manager_are_no_answers_and_no_rows(tmp_path: Path) -> None:
+    files = {"search/ExperimentTrialComponent.json": found("TrialComponent", DONE)}
+    folder = written(tmp_path / "dump", files, "us-gov-west-1")
+    before = open_dump(folder).digest
+    for name in ("search/._Experiment.json", "search/.DS_Store", "offline/.DS_Store"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    dump = open_dump(folder)
+    assert dump.digest == before
+    rules = Minimiser(bytes(32))
+    seen = checklist.audit_dump(dump, rules, now=NOW, features_before=NOW, runs_before=NOW)
+    assert "L09" not in {finding.rule for finding in seen}
+
+
 @pytest.mark.parametrize("region", ["", "eu-central-1"])
 def test_nothing_is_deleted_in_another_region_than_that_of_the_dump(
     tmp_path: Path, region: str
