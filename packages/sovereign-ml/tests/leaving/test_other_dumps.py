@@ -151,6 +151,20 @@ QUERIES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [({}, "KILLED"), ({"LastModifiedTime": "2026-11-01"}, ""), ({"StartTime": "2026-11-25"}, "")],
+)
+def test_a_run_whose_notebook_died_is_brought_as_killed(
+    tmp_path: Path, changed: dict[str, Any], status: str
+) -> None:
+    row = {**DONE, "Status": {"PrimaryStatus": "InProgress"}, "EndTime": None, **changed}
+    files = {"search/ExperimentTrialComponent.json": found("TrialComponent", row)}
+    dump = open_dump(written(tmp_path / "dump", files, "us-gov-west-1"))
+    ((_, run),) = runs.past_runs(dump, "p", Minimiser(bytes(32)))
+    assert run.status == status
+
+
 def test_tags_of_the_team_are_no_tags_of_mlflow_or_of_the_import(
     new_project: Any, tmp_path: Path
 ) -> None:
