@@ -538,6 +538,12 @@ def test_a_list_leaves_out_who_objected_and_the_log_keeps_no_list(tmp_path: Path
     assert verify(log).problems == ()
     with pytest.raises(Misuse, match="a campaign 'spring' already"):
         campaign.draw(log, scores, name="spring", **usual)
+    # Killed between the contacts and the campaign: nobody may be drawn under this name twice.
+    contact = json.dumps({"campaign": "summer", "group": "treated"})
+    log.append([Draft("contact", "contact-summer-7", people[7], contact)])
+    with pytest.raises(Misuse, match="a campaign 'summer' already"):
+        campaign.draw(log, scores, name="summer", **usual)
+    assert campaign.draw(log, scores, name="summer-7", **usual).left_out == 2
     log.close()
 
 
