@@ -113,3 +113,16 @@ def test_a_model_that_is_certain_can_be_attacked_too() -> None:
 
 def test_rounding_gives_no_negative_zero() -> None:
     assert str(metrics.rounded(-1e-12)) == "0.0"
+
+
+def test_a_group_without_the_outcome_has_no_share_found_and_no_gap() -> None:
+    y = np.array([0] * 80 + [1, 0] * 100 + [1, 0, 0, 0] * 20)
+    p = np.array([0.2] * 80 + [0.9, 0.1] * 100 + [0.9, 0.1, 0.1, 0.1] * 20)
+    group = pd.Series(["none"] * 80 + ["half"] * 200 + ["few"] * 80)
+    gaps = {gap["metric"]: gap["value"] for gap in metrics.fairness(y, p, {"g": group}, 0.5, 60)}
+    assert gaps["tpr_difference"] == 0.0
+    assert gaps["selection_rate_difference"] == 0.5
+    gaps = {
+        gap["metric"] for gap in metrics.fairness(y[:280], p[:280], {"g": group[:280]}, 0.5, 60)
+    }
+    assert gaps == {"selection_rate_difference", "calibration_gap"}

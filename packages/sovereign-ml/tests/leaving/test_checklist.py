@@ -209,6 +209,7 @@ CASES: list[tuple[str, Plant]] = [
     ("L21", lambda folder: put(folder, "lifecycle/studio-a.json", {
         "StudioLifecycleConfigName": "a",
         "StudioLifecycleConfigContent": base64.b64encode(f"export T='{TOKEN}'".encode()).decode()})),
+    ("L21", a_run(Parameters={"db_password": {"StringValue": TOKEN}})),
     ("L21", a_run(SourceDetail={"TransformJob": {"Environment": {"TOKEN": TOKEN}}})),
     ("L21", lambda folder: search(folder, "Model", {
         "Model": {"ModelName": "m", "PrimaryContainer": {"Environment": {"TOKEN": TOKEN}}}})),

@@ -151,6 +151,20 @@ QUERIES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [({}, "KILLED"), ({"LastModifiedTime": "2026-11-01"}, ""), ({"StartTime": "2026-11-25"}, "")],
+)
+def test_a_run_whose_notebook_died_is_brought_as_killed(
+    tmp_path: Path, changed: dict[str, Any], status: str
+) -> None:
+    row = {**DONE, "Status": {"PrimaryStatus": "InProgress"}, "EndTime": None, **changed}
+    files = {"search/ExperimentTrialComponent.json": found("TrialComponent", row)}
+    dump = open_dump(written(tmp_path / "dump", files, "us-gov-west-1"))
+    ((_, run),) = runs.past_runs(dump, "p", Minimiser(bytes(32)))
+    assert run.status == status
+
+
 def test_tags_of_the_team_are_no_tags_of_mlflow_or_of_the_import(
     new_project: Any, tmp_path: Path
 ) -> None:
@@ -237,6 +251,20 @@ def test_a_text_that_was_cut_within_a_character_stops_no_command(tmp_path: Path,
     assert run.params == {"churn _": "churn \N{REPLACEMENT CHARACTER}"}
     assert pipelines.write_pages(dump, tmp_path / "pages", Minimiser(bytes(32)))[1] == []
     assert bring_notebooks(dump.folder, tmp_path / "out", Minimiser(bytes(32))).imported == 1
+
+
+def test_files_of_a_file_manager_are_no_answers_and_no_rows(tmp_path: Path) -> None:
+    files = {"search/ExperimentTrialComponent.json": found("TrialComponent", DONE)}
+    folder = written(tmp_path / "dump", files, "us-gov-west-1")
+    before = open_dump(folder).digest
+    for name in ("search/._Experiment.json", "search/.DS_Store", "offline/.DS_Store"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    dump = open_dump(folder)
+    assert dump.digest == before
+    rules = Minimiser(bytes(32))
+    seen = checklist.audit_dump(dump, rules, now=NOW, features_before=NOW, runs_before=NOW)
+    assert "L09" not in {finding.rule for finding in seen}
 
 
 @pytest.mark.parametrize("region", ["", "eu-central-1"])

@@ -112,12 +112,18 @@ def test_the_sequential_test_keeps_its_rate_of_false_alarms_and_finds_a_bias() -
 
 
 def judged(
-    comparison: Comparison, *before: RuleState, early: Sequence[outcomes.EarlyLook] = ()
+    comparison: Comparison,
+    *before: RuleState,
+    early: Sequence[outcomes.EarlyLook] = (),
+    fairness: Sequence[Any] = (),
+    widest: float = 1,
 ) -> list[RuleState]:
     """Return the states of a day with ``comparison`` alone, after a day with ``before``."""
     absent: Any = {"early": early, "detector": None, "alarmed": False, "realised": None}
-    rest: Any = {"fairness": (), "reviews": {}, "waiting_days": None, "catch_rate": 0.8}
-    gate: Any = SimpleNamespace(calibration_slope=(0.7, 1.4), min_roc_auc=0.6, max_fairness_gap=1)
+    rest: Any = {"fairness": fairness, "reviews": {}, "waiting_days": None, "catch_rate": 0.8}
+    gate: Any = SimpleNamespace(
+        calibration_slope=(0.7, 1.4), min_roc_auc=0.6, max_fairness_gap=widest
+    )
     usual = {"limits": MonitorSettings(), "gate": gate, "before": [list(before)]}
     return judge(f"{DAY}", comparison=comparison, **(absent | rest | usual))
 
@@ -174,6 +180,36 @@ def test_early_outcomes_alone_tell_of_people_and_not_of_the_feed() -> None:
 )
 def test_one_outcome_or_one_score_gives_no_figures(churned: list[int], score: list[float]) -> None:
     assert outcomes.realised("untreated", np.array(churned), np.array(score)) is None
+
+
+def test_a_single_outcome_is_no_figure_that_fails_the_gate() -> None:
+    rng = np.random.default_rng(1)
+    churned, score = np.zeros(600), rng.uniform(0.1, 0.9, 600)
+    for people, is_shown in ((1, False), (9, False), (10, True)):
+        churned[:people] = 1
+        for labels in (churned, 1 - churned):
+            assert (outcomes.realised("untreated", labels, score) is not None) == is_shown
+
+
+def test_a_horizon_with_small_groups_only_leaves_the_gaps_of_the_others() -> None:
+    wide = [{"group": "country", "metric": "tpr_difference", "value": 0.4}]
+    quiet = nobody(a_reference(), 0.5).model_copy(update={"customers": 900, "volume": 0.0})
+    for batches, status in (
+        ([[], wide, wide], "alarm"),
+        ([wide, [], wide], "alarm"),
+        ([[], wide], "watch"),
+        ([[], []], "not measured"),
+    ):
+        states = {each.rule: each.status for each in judged(quiet, fairness=batches, widest=0.2)}
+        assert states["fairness"] == status
+
+
+@pytest.mark.parametrize(("observed", "z", "status"), [(0, 0.0, "ok"), (9, 9.0, "alarm")])
+def test_events_where_none_was_expected_are_off(observed: float, z: float, status: str) -> None:
+    look = outcomes.EarlyLook(
+        day=14, decided="2026-05-18", n=500, expected=0, observed=observed, z=z
+    )
+    assert outcomes.early_status([look], MonitorSettings()) == status
 
 
 def test_the_page_draws_the_estimate_of_a_young_week_and_each_feature_that_shifted() -> None:
@@ -502,6 +538,12 @@ def test_a_list_leaves_out_who_objected_and_the_log_keeps_no_list(tmp_path: Path
     assert verify(log).problems == ()
     with pytest.raises(Misuse, match="a campaign 'spring' already"):
         campaign.draw(log, scores, name="spring", **usual)
+    # Killed between the contacts and the campaign: nobody may be drawn under this name twice.
+    contact = json.dumps({"campaign": "summer", "group": "treated"})
+    log.append([Draft("contact", "contact-summer-7", people[7], contact)])
+    with pytest.raises(Misuse, match="a campaign 'summer' already"):
+        campaign.draw(log, scores, name="summer", **usual)
+    assert campaign.draw(log, scores, name="summer-7", **usual).left_out == 2
     log.close()
 
 

@@ -104,17 +104,27 @@ def fairness(
         if values[mask].nunique() < 2:
             continue
         chosen = {"y_true": y[mask], "sensitive_features": values[mask]}
-        decided = MetricFrame(
-            metrics={"selection_rate": selection_rate, "tpr": true_positive_rate},
-            y_pred=(p[mask] >= threshold).astype(int),
-            **chosen,
-        )
+        gaps = {}
+        # In a group without the outcome no share of it can be found. Fairlearn says 0, which would
+        # be the widest gap of all.
+        has_outcome = mask & values.isin(values[mask & (y == 1)]).to_numpy()
+        for metric, function, rows_of in (
+            ("selection_rate_difference", selection_rate, mask),
+            ("tpr_difference", true_positive_rate, has_outcome),
+        ):
+            if values[rows_of].nunique() > 1:
+                decided = MetricFrame(
+                    metrics=function,
+                    y_true=y[rows_of],
+                    y_pred=(p[rows_of] >= threshold).astype(int),
+                    sensitive_features=values[rows_of],
+                )
+                gaps[metric] = decided.difference()
         scored = MetricFrame(
             metrics={"gap": lambda t, s: abs(mean_prediction(t, s) - t.mean())},
             y_pred=p[mask],
             **chosen,
         )
-        gaps = {f"{k}_difference": v for k, v in decided.difference().items()}
         gaps["calibration_gap"] = scored.by_group["gap"].max()
         for metric, value in gaps.items():
             rows.append(

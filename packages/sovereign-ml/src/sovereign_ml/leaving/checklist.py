@@ -157,6 +157,9 @@ def _stored(dump: Dump, minimiser: Minimiser, before: datetime) -> Iterator[tupl
         if "OfflineStoreConfig" in row and not (dump.folder / "offline" / name).is_dir():
             yield "L56", minimiser.title(name, "group"), 1
     for folder in sorted((dump.folder / "offline").glob("*")):
+        # A file manager leaves files of its own, such as .DS_Store.
+        if not folder.is_dir():
+            continue
         where = minimiser.title(folder.name, "group")
         if folder.name not in groups:
             yield "L09", where, 1

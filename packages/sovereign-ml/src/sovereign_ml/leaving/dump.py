@@ -232,6 +232,9 @@ def open_dump(folder: Path, person_keys: Iterable[str] = ()) -> Dump:
     about = Record()
     for path in sorted(folder.rglob("*.json")):
         name = path.relative_to(folder).as_posix()
+        # A Mac writes ._Experiment.json beside Experiment.json on a disk of another system.
+        if path.name.startswith("."):
+            continue
         operation = operation_of(name)
         if operation is None and name.count("/") == 1 and name.startswith("search/"):
             # A resource that nothing here reads must still be counted.

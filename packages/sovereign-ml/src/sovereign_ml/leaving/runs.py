@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sovereign_ml.config.connections import Tracking
@@ -23,6 +23,8 @@ from sovereign_ml.registry import mlflow
 from sovereign_ml.registry.mlflow import ImportedRun
 
 STATE_TAG = "sagemaker.state"
+LONGEST_JOB = timedelta(days=28)
+"""Time after which SageMaker ends every job. A run that nothing changed for longer was killed."""
 _TRACKED = ("tracking", "incomplete")
 """States of a run that the tracker of `churn leave tracker` writes, or wrote only in part."""
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED", "Stopping": "KILLED"}
@@ -131,7 +133,10 @@ def past_runs(dump: Dump, project: str, minimiser: Minimiser) -> Iterator[tuple[
         drawn = {point[0] for point in points}
         last = _last_values(row.get("Metrics", ()), row) or _finals(job)
         points = points + [point for point in last if point[0] not in drawn]
-        yield home, _run(project, home, _component(row, job), points, minimiser)
+        record = _component(row, job)
+        if record["status"] == "InProgress" and record["end"] < ms(dump.made - LONGEST_JOB):
+            record["status"] = "Stopped"
+        yield home, _run(project, home, record, points, minimiser)
     for arn, job in jobs.items():
         # The others were imported above, with the component that they belong to.
         if arn not in sources:

@@ -180,7 +180,8 @@ def _pairs(
         sides = {side: _content(data[side]) for side in ("endpointInput", "endpointOutput")}
     except KeyError:
         raise _NotRead("a request without an answer, or an answer without its request") from None
-    except (ValueError, TypeError, RecursionError):
+    # A field of more than 128 KiB, such as a picture, is an error of the module csv.
+    except (ValueError, TypeError, RecursionError, csv.Error):
         raise _NotRead("a line that is no captured request") from None
     requests = _rows(sides["endpointInput"])
     answers = _answers(sides["endpointOutput"], answer, len(requests))
@@ -275,16 +276,18 @@ def _value(spec: FeatureSpec, values: Mapping[str, Any]) -> Any:
     low = -math.inf if spec.minimum is None else spec.minimum
     high = math.inf if spec.maximum is None else spec.maximum
     # NaN fails this comparison too, so it needs no case of its own.
-    if not low <= number <= high:
+    if math.isinf(number) or not low <= number <= high:
         raise _NotRead(f"{spec.name} is outside its limits or no number, which the service refuses")
     return number
 
 
 def _number(value: Any) -> float:
+    """Return a value as a number, infinity for one that is none. NaN stays a missing value."""
     try:
         return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+    # JSON's whole numbers have no limit.
+    except (TypeError, ValueError, OverflowError):
+        return math.inf
 
 
 def _probability(value: Any) -> float:

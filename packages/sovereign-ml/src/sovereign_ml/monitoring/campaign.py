@@ -14,13 +14,14 @@ import io
 import json
 import math
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from sovereign_ml.decision_log import DecisionLog, Draft, Rejection
+from sovereign_ml.decision_log import DecisionLog, Draft, Entry, Rejection
 from sovereign_ml.errors import Misuse, Refused
 from sovereign_ml.model.scorecard import Floats
 from sovereign_ml.monitoring.outcomes import Flags
@@ -179,8 +180,9 @@ def draw(
             f"The name of a campaign is '{name}': use 2 to 41 of a-z, 0-9 and -, such as "
             "spring-2027."
         )
-    # A first contact without a campaign: a process was killed before it wrote the campaign.
-    if log.of_case(f"campaign-{name}") or log.of_case(f"contact-{name}-0"):
+    # Contacts without a campaign: a process was killed before it wrote the campaign. The first of
+    # them may be absent, because that person objected.
+    if log.of_case(f"campaign-{name}") or next(_contacts(log, name), None):
         raise Misuse(f"There is a campaign '{name}' already: give this one another name.")
     worth = scores["score"] * scores[value] if value else scores["score"]
     # A stable sort chooses the same people when the command is repeated.
@@ -245,10 +247,7 @@ def result(
         raise Misuse(f"There is no campaign '{name}'. On record are: {', '.join(names) or 'none'}.")
     rows: list[dict[str, Any]] = []
     erased = 0
-    for entry in log.of_kind("contact"):
-        # The name may be the beginning of another campaign's name.
-        if not entry.case_id.removeprefix(f"contact-{name}-").isdigit():
-            continue
+    for entry in _contacts(log, name):
         body = json.loads(entry.body) if entry.body else {}
         if not body:
             erased += 1
@@ -283,6 +282,14 @@ def result(
         value_low=worth(effects.adjusted_low),
         value_high=worth(effects.adjusted_high),
     )
+
+
+def _contacts(log: DecisionLog, name: str) -> Iterator[Entry]:
+    """Yield the contacts of campaign ``name``, also the erased ones."""
+    for entry in log.of_kind("contact"):
+        # The name may be the beginning of another campaign's name.
+        if entry.case_id.removeprefix(f"contact-{name}-").isdigit():
+            yield entry
 
 
 def _csv(rows: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sovereign_ml.config.monitoring import MonitorSettings
 from sovereign_ml.config.tables import RegisterSettings
 from sovereign_ml.monitoring.comparison import Comparison, findings, likely_cause
-from sovereign_ml.monitoring.outcomes import EarlyLook, RealisedFigures, early_status
+from sovereign_ml.monitoring.outcomes import FEWEST, EarlyLook, RealisedFigures, early_status
 from sovereign_ml.monitoring.sequence import EDetector
 
 AlarmKind = Literal["data", "model", "fairness", "review"]
@@ -174,7 +174,8 @@ def _gate(
     low, high = gate.calibration_slope
     limit = f"ROC AUC {gate.min_roc_auc:g}, slope {low:g} to {high:g}"
     if realised is None:
-        return "not measured", f"{_too_few(limits)}, or all with one outcome or score", limit
+        few = f"{_too_few(limits)}, or fewer than {FEWEST} of an outcome, or all with one score"
+        return "not measured", few, limit
     auc, slope = realised.figures["roc_auc"], realised.figures["calibration_slope"]
     fails = auc["high"] < gate.min_roc_auc or slope["high"] < low or slope["low"] > high
     figures = f"ROC AUC {auc['value']:.3f}, slope {slope['value']:.2f}"
@@ -184,7 +185,9 @@ def _gate(
 
 def _fairness(batches: Sequence[Sequence[dict[str, Any]]], limit: float) -> tuple[Status, str, str]:
     limit_text = f"{limit:g}, twice in a row"
-    if not batches or not any(batches):
+    # A horizon in which every group is too small to be shown says nothing.
+    batches = [gaps for gaps in batches if gaps]
+    if not batches:
         return "not measured", "no groups with matured decisions", limit_text
     # A gap that is too wide in one batch alone may be chance.
     wide = [{(g["group"], g["metric"]) for g in gaps if g["value"] > limit} for gaps in batches[:2]]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 EarlyStatus = Literal["ok", "watch", "alarm"]
 Flags = NDArray[np.bool_]
 RESAMPLES = 100
+FEWEST = 10
+"""Smallest number of people with each outcome for figures on real outcomes."""
 Z = 4.0
 """Number of standard errors beyond which an early look alarms."""
 
@@ -56,8 +58,10 @@ class EarlyLook(_Frozen):
 
     @property
     def ratio(self) -> float:
-        """Return observed events divided by expected ones."""
-        return self.observed / self.expected if self.expected else float("nan")
+        """Return observed events divided by expected ones, infinity where none was expected."""
+        if not self.expected:
+            return float("inf") if self.observed else 1.0
+        return self.observed / self.expected
 
     def is_off(self, limits: MonitorSettings) -> bool:
         """Return whether the look is off by more than the ratio, and not by chance."""
@@ -110,10 +114,14 @@ def contacted(rows: pd.DataFrame, contacts: pd.DataFrame, horizon_days: int) -> 
 
 
 def realised(who: str, churned: Floats, score: Floats) -> RealisedFigures | None:
-    """Return figures of matured decisions with labels (n,), None if labels or scores are equal."""
+    """Return figures of matured decisions with labels (n,), None if labels or scores are equal.
+
+    Of fewer than `FEWEST` people with an outcome, no interval can be resampled: it would show the
+    spread of the others only.
+    """
     y = churned.astype(np.int64)
     # One score for all has no order, and no slope either.
-    if len(set(y)) < 2 or len(set(score)) < 2:
+    if np.bincount(y, minlength=2).min() < FEWEST or len(set(score)) < 2:
         return None
     ranked = bootstrap.Ranked(y, score)
 

@@ -24,6 +24,7 @@ _BY_REASON = {
     "number of people, as a range": "L11",
     "address, as a mark": "L12",
     "identifier": "L13",
+    "password, key or token": "L21",
     "group of a metric, as a mark": "L14",
     "employee": "L16",
 }
