@@ -12,8 +12,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MIN_KEY_BYTES = 32
-SPACES = " \0\t\n\r\xa0\u200b\u202f\ufeff"
-"""What step 1 takes off both ends of an id, see `input_checks.customer_ids`."""
+INVISIBLE = (
+    *range(0x21),  # control characters, such as the form feed before the first line of a page
+    *(0x7F, 0x85, 0xA0, 0xAD, 0x2007, 0x2009, 0x202F, 0x2060, 0x3000, 0xFEFF),
+    *(0x200B, 0x200C, 0x200D, 0x200E, 0x200F),
+    *range(0x202A, 0x202F),  # direction of writing, which comes along when an id is copied
+)
+"""Code points of spaces and of characters that nobody sees. They are no part of an id's ends."""
 LENGTH = 32
 """Hex characters kept: 128 bits, enough against collisions of billions of customers."""
 
@@ -22,7 +27,10 @@ def plain_id(text: str) -> str:
     """Return a typed customer id as step 1 knows it: no space around it, 101 for 101.0."""
     # Spreadsheets export whole numbers as 101.0 and add invisible characters. Some keyboards and
     # file systems write a letter with an accent as two characters (NFD).
-    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", unicodedata.normalize("NFC", text.strip(SPACES)))
+    bare = unicodedata.normalize("NFC", text.strip("".join(map(chr, INVISIBLE))))
+    if re.fullmatch(r"[0-9]{1,3}\.000", bare):
+        return bare  # a thousand with its separator rather than 1
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", bare)
 
 
 def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sovereign_ml.pipeline.input_checks.customer_ids import id_text
-from sovereign_ml.pseudonyms import parse_key, plain_id, pseudonyms, read_or_make_keys
+from sovereign_ml.pseudonyms import INVISIBLE, parse_key, plain_id, pseudonyms, read_or_make_keys
 from sovereign_ml.storage import duckdb as db
 
 KEY, OTHER = b"k" * 32, b"o" * 32
@@ -101,6 +101,8 @@ SPELLINGS = (
     "Mu\u0308ller-1", "M\u00fcller-1", " \u200b 101.0\u200b ", "\ufeff101", "101.00\xa0", "\u202f7\0",
     "\u200b \u200bA\u200b", "-3.0", "007", "1e3", "A.0", "101.0\n", "\u2003A", "\t A\r\n", "٣.0", "\uff21", "\u212b1",
     "Zoe\u0301", "\u1e69", "s\u0323\u0307", "\uac00", "\u1100\u1161",
+    "1.000", " 999.000", "1000.000", "0.000", "-1.000", "1.00", "1.0000",
+    *(f"{chr(code)}A 7{chr(code)}" for code in INVISIBLE),
 )  # fmt: skip
 
 

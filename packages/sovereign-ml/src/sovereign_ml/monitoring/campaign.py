@@ -182,7 +182,7 @@ def draw(
         )
     # Contacts without a campaign: a process was killed before it wrote the campaign. The first of
     # them may be absent, because that person objected.
-    if log.of_case(f"campaign-{name}") or any(_contacts(log, name)):
+    if log.of_case(f"campaign-{name}") or any(True for _ in _contacts(log, name)):
         raise Misuse(f"There is a campaign '{name}' already: give this one another name.")
     worth = scores["score"] * scores[value] if value else scores["score"]
     # A stable sort chooses the same people when the command is repeated.

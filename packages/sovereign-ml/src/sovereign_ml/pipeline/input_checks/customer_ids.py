@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sovereign_ml.pseudonyms import INVISIBLE
 from sovereign_ml.storage.expressions import is_word
 
 __all__ = ["exponent", "folded", "id_text", "is_number", "named_id", "shape", "without_prefix"]
 
-INVISIBLE = (
-    *range(0x21),  # control characters, such as the form feed before the first line of a page
-    *(0x7F, 0x85, 0xA0, 0xAD, 0x2007, 0x2009, 0x202F, 0x2060, 0x3000, 0xFEFF),
-    *(0x200B, 0x200C, 0x200D, 0x200E, 0x200F),
-    *range(0x202A, 0x202F),  # direction of writing, which comes along when an id is copied
-)
-"""Code points of spaces and of characters that nobody sees."""
 UNSEEN = "[" + "".join(f"\\x{{{code:04X}}}" for code in INVISIBLE) + "]"
 DASHES = "\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 LARGEST = "CASE WHEN typeof({0}) = 'FLOAT' THEN 16777216 ELSE 9007199254740992 END"
