@@ -124,7 +124,7 @@ def noted_key(files: SuppressionFiles) -> str:
     path = files.folder / KEY_FILE
     if not path.is_file():
         return ""
-    signs = set(SIGN.findall(path.read_text(encoding="utf-8")))
+    signs: set[str] = set(SIGN.findall(path.read_text(encoding="utf-8")))
     if len(signs) != 1:
         raise Misuse(
             f"{FOLDER}/{KEY_FILE} names {len(signs)} keys, as after a merge of two branches: keep "
