@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from sovereign_ml.cli import composition, privacy
 from sovereign_ml.config.connections import LogLocation
-from sovereign_ml.data_subjects import erasure
+from sovereign_ml.data_subjects import erasure, rectification
 from sovereign_ml.data_subjects.project_stores import alone, need_log
 from sovereign_ml.data_subjects.receipts import ModelNote, Receipt
 from sovereign_ml.data_subjects.stores.protocol import Trace
@@ -99,3 +99,32 @@ def test_without_the_address_of_its_server_the_log_is_no_empty_log(tmp_path: Pat
     with pytest.raises(Misuse, match="DATABASE_URL"):
         need_log(server, in_a_clone=True)
     need_log(at(tmp_path, "postgresql", "postgresql://db.acme.example/log"))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "2026-03-01 10:00:00",
+        "2026-03-01T10:00:00",
+        "2026-03-01 10:00:00+00:00",  # as access.json has it
+        "2026-03-01T11:00:00+01:00",
+        "2026-03-01T10:00:00Z",
+    ],
+)
+def test_a_purchase_is_named_by_its_time_with_or_without_a_zone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str
+) -> None:
+    rows = []
+
+    def rectify(_: Any, __: Any, row: Any, *___: Any) -> Any:
+        rows.append(row)
+        raise Misuse("enough")
+
+    monkeypatch.setattr(privacy, "load_settings", lambda _: SimpleNamespace(pseudonym_keys=tuple))
+    monkeypatch.setattr(privacy, "_people", lambda *_: ["a" * 32])
+    monkeypatch.setattr(composition, "project_stores", lambda _: at(tmp_path))
+    monkeypatch.setattr(rectification, "rectify", rectify)
+    command = ["data-subject", "rectify", "--subject", "C1", "--set", "amount_eur=1.00"]
+    done = CliRunner().invoke(privacy.app, [*command, "--purchase", typed])
+    assert str(done.exception) == "enough", done.output
+    assert [row.time for row in rows] == [datetime(2026, 3, 1, 10, tzinfo=UTC)]

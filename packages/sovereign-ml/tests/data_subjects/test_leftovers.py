@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather, orc
 
@@ -19,6 +20,7 @@ from sovereign_ml.data_subjects.erasure_procedure import ErasureProcedure
 from sovereign_ml.data_subjects.receipts import ModelNote
 from sovereign_ml.data_subjects.stores.files import Files, Versions, clear_leftovers
 from sovereign_ml.data_subjects.stores.formats import PIECE
+from sovereign_ml.data_subjects.stores.parquet import ParquetRows
 from sovereign_ml.privacy.tombstones import Tombstones
 from sovereign_ml.storage import duckdb as db
 
@@ -196,15 +198,21 @@ def test_a_pseudonym_in_the_name_of_a_file_is_found_and_in_no_receipt(tmp_path: 
     plots = [tmp_path / f"data/{PERSON}.png", tmp_path / f"plot-{PERSON}.png"]
     for plot in plots:
         plot.write_bytes(b"\x89PNG")
+    rows = row_of(tmp_path / "data", f"{PERSON}.csv")
+    (tmp_path / f"data/rows-{PERSON}.parquet").write_bytes(table(pq.write_table))
     folder, stones = tmp_path / "receipts", Tombstones([tmp_path / "stones.txt"], b"k" * 32)
     skip = (folder, tmp_path / "journal.json")
-    files = Files(tmp_path, (), skip=skip, ours=(tmp_path / "data",))
+    files = Files(tmp_path, (ParquetRows(),), skip=skip, ours=(tmp_path / "data",))
     procedure = ErasureProcedure([files], stones, tmp_path / "journal.json", folder)
     journal = procedure.begin([PERSON], "DSR-1", {})
     receipt = procedure.finish(
         journal, procedure.remove(journal), ModelNote(answer="unanswered", done=""), (), ()
     )
-    assert [path.is_file() for path in plots] == [False, True]
-    assert [trace.place for trace in receipt.removed] == ["data/*.png"]
+    assert [path.is_file() for path in (*plots, rows)] == [False, True, False]
+    assert {trace.place for trace in receipt.removed} == {
+        "data/*.png",
+        "data/*.csv",
+        "data/rows-*.parquet",
+    }
     assert [trace.place for trace in receipt.remains] == ["plot-*.png"]
     assert all(PERSON not in path.read_text() for path in folder.iterdir())

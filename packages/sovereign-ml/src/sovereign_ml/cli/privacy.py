@@ -29,7 +29,8 @@ ReferenceOption = Annotated[
 PseudonymOption = Annotated[
     bool, typer.Option("--pseudonyms", help="The ids given are pseudonyms already.")
 ]
-MOMENTS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"]
+MOMENTS = [f"%Y-%m-%d{t}%H:%M:%S{zone}" for t in (" ", "T") for zone in ("", "%z")]
+"""Forms of a time on the command line: access.json has the zone, which is UTC."""
 
 
 @data_subject.command()
@@ -187,8 +188,10 @@ def rectify(
     if bool(event) != bool(at) or (event and purchase):
         raise Misuse("Name one row: --purchase TIME, or --event NAME --at TIME, or none of them.")
     moment = purchase or at
-    # The data has UTC, and a time on the command line has no zone.
-    row = corrections.CorrectedRow(moment.replace(tzinfo=UTC) if moment else None, event)
+    # The data has UTC, and a time without a zone is one of the data.
+    if moment:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    row = corrections.CorrectedRow(moment, event)
     need_log(stores := project_stores(settings))
     with alone(stores):
         receipt, page = request.rectify(stores, names, row, values, reference)

@@ -61,7 +61,7 @@ class Files:
             count = count_people(path, people, kind)
             unknown = not count and unknown_packer(path)
             # A plot of one customer may have the pseudonym in its name only.
-            named = not count and any(person in place for person in people)
+            named = any(person in place for person in people)
         except UnsearchableError:
             unknown, named = "a damaged file", False
         # Not knowing is no proof: a person has to look, or to put the file elsewhere.
