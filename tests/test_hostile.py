@@ -307,6 +307,31 @@ def test_an_environment_whose_python_went_with_an_update_of_the_system_is_made_a
     assert morning.calls() == []
 
 
+def test_what_no_lock_in_use_names_any_more_is_removed(morning: Morning) -> None:
+    """uv pip sync removes what its files do not name; the project itself is in none of them."""
+
+    def installed(target: str, changed: str = "") -> list[str]:
+        if changed:
+            (morning.root / "requirements" / changed).touch()
+        assert morning.make(target).returncode == 0
+        calls = [call.arguments for call in morning.calls() if call.program == "uv"]
+        assert all(call.startswith("pip sync") for call in calls[::2])
+        assert all(call.startswith("pip install") and "-e ." in call for call in calls[1::2])
+        return [
+            " ".join(word for word in call.split("sovereign-ml ")[1].split() if word[0] != "-")
+            for call in calls[::2]
+        ]
+
+    locks = {name: f"requirements/{name}.lock" for name in ("dev", "serve", "train", "uv")}
+    assert installed("setup") == ["{train} {uv} {train}".format(**locks)]
+    both = "{dev} {train} {uv} {dev} {train}".format(**locks)
+    assert installed(".venv/.dev") == [both]
+    # The packages of the tests stay, and the stamp of the tests is older than that of training.
+    assert installed("setup", "train.lock") == [both]
+    every = "{dev} {serve} {train} {uv} {dev} {serve} {train}".format(**locks)
+    assert installed(".venv/.serve") == [every]
+
+
 NAMES = ["a b.csv", 'Müller & "Söhne".csv', "it's.csv", "$HOME.csv", "a$(id)`id`.csv", "#;\\*.csv"]
 
 

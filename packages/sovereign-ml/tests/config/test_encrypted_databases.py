@@ -12,6 +12,7 @@ from servers import Postgres, postgres_or_skip
 from small_project import load, make_project
 from sovereign_ml.cli.watch import campaign
 from sovereign_ml.config.connections import database
+from sovereign_ml.config.profiles import VARIABLES
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.data_subjects.stores import inventory, redis_postgres
 from sovereign_ml.errors import Misuse
@@ -26,6 +27,12 @@ OWN = {
     "profile.eu.tracking_uri": "http://127.0.0.1:1",
     "pipeline.image": "registry.acme.eu/churn@sha256:" + "1" * 64,
 }
+
+
+ADDRESSES = (
+    *("DATABASE_URL", "CHURN_ONLINE_STORE_URL"),
+    *("CHURN_TRACKING_DATABASE_URL", "CHURN_FEATURE_REGISTRY_URL"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +90,19 @@ def _online(settings: Settings) -> None:
         pass
 
 
+def _tracking(settings: Settings) -> None:
+    backup._tables(database(settings.secrets.tracking_database, "tracking_database"))
+
+
+def _registry(settings: Settings) -> None:
+    with redis_postgres.PostgresDatabase(
+        "feature_registry", settings.feature_stores.registry
+    ).connection():
+        pass
+
+
 DOORS: tuple[Callable[[Settings], Any], ...] = (
-    *(_read, _campaign, _erase, _vacuum, _back_up, _dump, _health, _online),
+    *(_read, _campaign, _erase, _vacuum, _back_up, _dump, _health, _online, _tracking, _registry),
 )
 
 
@@ -93,7 +111,7 @@ def test_no_way_in_sends_rows_about_people_unencrypted_to_another_machine(
     door: Callable[[Settings], Any], server: Postgres, project: Path
 ) -> None:
     def settings(profile: str, address: str, **more: str) -> Settings:
-        urls = {"DATABASE_URL": address, "CHURN_ONLINE_STORE_URL": address}
+        urls = dict.fromkeys(ADDRESSES, address)
         return load(project, profile, **urls, **more)
 
     with pytest.raises((Misuse, health_checks.Trouble)) as refused:
@@ -126,6 +144,26 @@ def test_every_command_refuses_an_address_that_forbids_tls(
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and "allows require, verify-ca" in done.stderr
     assert "DATABASE_URL asks for sslmode=prefer" in done.stderr and "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize("variable", ADDRESSES)
+def test_every_database_is_reached_encrypted_unless_its_network_is_named(
+    variable: str, project: Path
+) -> None:
+    def address(text: str, profile: str = "eu", **more: str) -> str:
+        secrets = load(project, profile, **{variable: text}, **more).secrets
+        field = next(name for name, value in VARIABLES.items() if value == variable)
+        return str(getattr(secrets, field).get_secret_value())
+
+    far = "postgresql://u:p@db.acme.eu/x"
+    assert address(far).endswith("?sslmode=require")
+    assert address(f"{far}?sslmode=verify-full") == f"{far}?sslmode=verify-full"
+    assert address(far, **{PLAINTEXT: "db.acme.eu"}) == far
+    assert address("postgresql://u:p@127.0.0.1/x") == "postgresql://u:p@127.0.0.1/x"
+    with pytest.raises(Misuse, match=f"{variable} asks for sslmode=disable"):
+        address(f"{far}?sslmode=disable")
+    if variable != "DATABASE_URL":  # which profile local does not read
+        assert address(far, "local") == far
 
 
 def test_the_online_store_may_stay_redis_and_a_stronger_mode_stays(project: Path) -> None:

@@ -157,7 +157,7 @@ def test_the_key_of_the_storage_is_kept_as_it_is_whatever_signs_it_has(copy: Pat
             "redis@sha256:1",
             "redis@sha256:2",
             [],
-            "has another digest than REDIS_IMAGE",
+            "has another image or digest than REDIS_IMAGE",
         ),
         (
             "jupyterhub/values.yaml",
@@ -192,6 +192,44 @@ def test_an_image_without_digest_or_with_two_is_refused(
     refused = run(copy / "check-images", *which)
     assert refused.returncode == 1
     assert said in refused.stderr
+
+
+def test_each_image_has_its_own_digest_and_registry_in_the_cluster_too(copy: Path) -> None:
+    """Other images, a remark and another registry may hold the digest that an image should have."""
+    pin(copy)
+    for number, name in enumerate(("postgres", "redis", "churn"), start=3):
+        for file, sign in (("images.env", "@"), ("kustomize/kustomization.yaml", 'digest: "')):
+            path = copy / file
+            own = f"{name}@" if sign == "@" else f'registry.example.eu/{name}, digest: "'
+            text = path.read_text()
+            assert f"{own}sha256:1" in text
+            path.write_text(
+                text.replace(f"{own}sha256:{'1' * 64}", f"{own}sha256:{str(number) * 64}")
+            )
+    assert run(copy / "check-images").returncode == 0
+    path = copy / "kustomize/kustomization.yaml"
+    good = path.read_text()
+    postgres, redis = (f"sha256:{digit * 64}" for digit in "34")
+    wrong = {
+        "swapped": good.replace(postgres, "x").replace(redis, postgres).replace("x", redis),
+        "in a remark": good.replace(redis, postgres) + f"# redis was {redis}\n",
+        "elsewhere": good.replace(
+            "newName: registry.example.eu/redis", "newName: other.test/redis"
+        ),
+        "out of use": good.replace("- {name: registry.example.eu/redis", "# - {name: a.b/redis"),
+        "twice": good + f'  - {{name: a.b/redis, newName: a.b/redis, digest: "{redis}"}}\n',
+        "a tag": good.replace(f'digest: "{redis}"', 'newTag: "7"'),
+    }
+    for how, text in wrong.items():
+        assert text != good
+        path.write_text(text)
+        refused = run(copy / "check-images")
+        assert refused.returncode == 1, how
+        assert "another image or digest than REDIS_IMAGE" in refused.stderr, how
+    path.write_text(good)
+    tagged = (copy / "images.env").read_text().replace("/redis@", "/redis:7.4@")
+    (copy / "images.env").write_text(tagged)
+    assert run(copy / "check-images").returncode == 0
 
 
 def test_nothing_is_started_with_an_example_digest_or_without_secrets(

@@ -391,6 +391,15 @@ def test_an_update_that_was_taken_back_makes_nothing_younger(
     assert f"template: .cruft.json: commit {COMMIT[:12]}, 380 days old" in lines
 
 
+def test_a_rebased_commit_makes_no_lock_younger(root: Path) -> None:
+    changed, later = DAY + timedelta(days=10), DAY + timedelta(days=300)
+    write("requirements/train.lock", FIRST.replace("==1", "==2"), committed=changed)(root)
+    git(root, "commit", "--quiet", "--amend", "--no-edit", day=later)
+    assert git(root, "log", "-1", "--format=%cs %as") == f"{later} {changed}"
+    lines = seen(examine(root, later))
+    assert f"lock: requirements/train.lock has packages of {changed}, 290 days old" in lines
+
+
 def test_a_lock_that_came_with_an_old_release_is_as_old_as_that_release(root: Path) -> None:
     shutil.rmtree(root / ".git")
     git(root.parent, "init", "--quiet", str(root))

@@ -22,8 +22,12 @@ from sovereign_ml.jurisdictions import (
 
 __all__ = ["check_same_keys", "explain", "override", "read", "secrets_of"]
 
-ROWS_ABOUT_PEOPLE = ("decision_log", "online_store")
-"""Databases with rows about people. The way to them is encrypted in every profile but local."""
+ENCRYPTED = ("decision_log", "online_store", "tracking_database", "feature_registry")
+"""Databases to which the way is encrypted in every profile but local.
+
+The first two have rows about people. MLflow's and Feast's decide which model is served and which
+features are looked up, and their passwords travel too.
+"""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def secrets_of(table: dict[str, Any], profile: str, environ: Mapping[str, str]) 
     }
     if profile != "local":
         # Demanded of the secret itself, so that no reader of the address can forget it.
-        for field in ROWS_ABOUT_PEOPLE:
+        for field in ENCRYPTED:
             if address := secrets[field]:
                 secrets[field] = _encrypted(address, VARIABLES[field], environ)
     return {"key_file": base / "churn" / f"{name}.key", **secrets}

@@ -58,7 +58,11 @@ class Registration:
     tracking: Tracking
 
     def read_card(self, folder: Path) -> Card:
-        """Return the card in the artifact ``folder`` of step 6."""
+        """Return the card in the artifact ``folder`` of step 6.
+
+        Raises Refused, before MLflow is asked for anything, where the library may not judge it.
+        """
+        self._library()
         return read(folder / "card.json")
 
     def check(self, figures: dict[str, Any], card: Card, facts: Facts) -> list[Finding]:
@@ -68,10 +72,7 @@ class Registration:
         released or has other rules than those that judged the card, and a card whose facts differ
         from the facts ``facts`` in the artifacts.
         """
-        library = project_identity(self.tracking.root)
-        # A changed library may judge as it likes, so its rules are not even asked.
-        if objections := library.objections(self.tracking.profile):
-            raise Refused(f"Not registered: {' '.join(objections)}")
+        library = self._library()
         today, own = datetime.now(UTC).date(), load_own_rules(self.project)
         findings = check(card, self.rules, today, own=own)
         reasons = other_rules(card, library.rule_digest)
@@ -81,6 +82,14 @@ class Registration:
         if reasons:
             raise Refused("Not registered:\n" + "\n".join(f"  - {reason}" for reason in reasons))
         return findings
+
+    def _library(self) -> LibraryIdentity:
+        """Return the installed library. Raises Refused for one that may not judge in this profile."""
+        library = project_identity(self.tracking.root)
+        # A changed library may judge as it likes, so its rules are not even asked.
+        if objections := library.objections(self.tracking.profile):
+            raise Refused(f"Not registered: {' '.join(objections)}")
+        return library
 
     def collect(self, folder: Path, model: Path, card_folder: Path, card: Card) -> None:
         """Put model, card, feature contract, decision policy and rule limits into ``folder``.

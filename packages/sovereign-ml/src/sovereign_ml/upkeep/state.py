@@ -131,19 +131,20 @@ class ProjectState:
         committed counts from today. Raises GitError or Refused where git cannot tell.
         """
         git.refuse_shallow(self.root)
-        lines = git.ask(self.root, "log", "--format=%H %cs", "--", str(path)).splitlines()
+        # A rebase gives a commit a new date, and leaves that of its author.
+        lines = git.ask(self.root, "log", "--format=%H %cs %as", "--", str(path)).splitlines()
         if not lines:
             raise Refused("it is not committed, so nobody knows its age")
         # Git lists the newest commit first, so the day moves back.
         day, oldest = self.today, ""
         for line in lines:
-            commit, written = line.split()
+            commit, *days = line.split()
             oldest = ""
             # The file may have been deleted or damaged in this commit.
             with suppress(GitError, ValueError, KeyError, TypeError):
                 text = git.ask(self.root, "show", f"{commit}:./{path}")
                 if same(text):
-                    day, oldest = date.fromisoformat(written), text
+                    day, oldest = date.fromisoformat(min(days)), text
         return day, oldest
 
     def last_commit(self, *arguments: str) -> date | None:

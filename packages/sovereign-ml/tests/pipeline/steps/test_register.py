@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from churn.contract import FEATURES
 from small_project import load, make_project, step
+from sovereign_ml.bundle.library_identity import LibraryIdentity, State
 from sovereign_ml.bundle.sealed import read_bundle
 from sovereign_ml.card.schema.model_card import Card, read
 from sovereign_ml.config.settings import Settings
 from sovereign_ml.errors import Misuse, Refused
+from sovereign_ml.pipeline import registration
 from sovereign_ml.registry import bundle_files, mlflow
 from sovereign_ml.storage.artifacts import read_json, write_json
 
@@ -106,6 +111,27 @@ def test_registering_the_same_model_and_card_again_finds_the_same_version_and_se
 
 
 # Refusals: nothing is written and nothing is registered.
+
+
+@pytest.mark.parametrize("state", ["development", "changed"])
+def test_a_library_that_may_not_judge_is_refused_before_mlflow_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
+    library = LibraryIdentity("2026.11.0", "", "f" * 64, state, problems=("model.py was changed",))
+    monkeypatch.setattr(registration, "project_identity", lambda _: library)
+    write_json(tmp_path / "metrics.json", {})
+    tracking = SimpleNamespace(root=tmp_path, profile="eu")
+    fields = {field.name: None for field in dataclasses.fields(registration.Registration)}
+    step_7 = import_module("churn.steps._7_register").register
+    folders = dict.fromkeys(("model", "metrics", "features", "valid", "card"), tmp_path)
+    with pytest.raises(Refused, match=r"^Not registered: .*sovereign-ml"):
+        step_7(
+            **folders,
+            output=tmp_path / "out",
+            cards=SimpleNamespace(),  # it would ask MLflow for the card in production
+            registration=registration.Registration(**{**fields, "tracking": tracking}),
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def worse(name: str, value: float) -> Change:
