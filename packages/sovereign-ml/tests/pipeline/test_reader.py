@@ -155,6 +155,20 @@ def test_a_name_is_written_as_it_is_seen(tmp_path: Path, name: str) -> None:
     assert done.column("customer_id") == ["1"]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "17850,2026-01-05,Ann Example,5.5\n17851,2026-01-06,Bob Example,7\n",
+        "ann@example.eu,soon,Ann Example,x\n",
+        "17850,Ann Example,x,7\n",
+    ],
+)
+def test_a_message_shows_no_row_of_a_file_without_a_header(tmp_path: Path, rows: str) -> None:
+    with pytest.raises(Misuse, match=r"looks like a row and not like a header; .* names") as error:
+        read(tmp_path, rows)
+    assert not any(value in str(error.value) for value in ("17850", "Ann", "ann@"))
+
+
 @pytest.mark.parametrize("end", ["\x1a", "\x1a\r\n"])
 def test_a_file_may_end_as_files_of_dos_do(tmp_path: Path, end: str) -> None:
     assert read(tmp_path, HEADER + LINE + end).column("customer_id") == ["1"]

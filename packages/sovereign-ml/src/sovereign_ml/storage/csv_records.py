@@ -46,6 +46,10 @@ UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 END_OF_FILE = "\x1a"
 """The last character of a text file of DOS, and of a few old programs to this day."""
 LINE_END = re.compile(r"\n|\r(?!\n)")
+VALUE = re.compile(
+    r"(?P<number>[-+]?\d+([.,]\d+)*)|\S+@\S+[.]\S+|\d{4}-\d\d-\d\d([ T].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}.*"
+)
+"""A number, an e-mail address or a date: hardly the name of a column."""
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 """First line in which Excel names the delimiter."""
 
@@ -314,6 +318,13 @@ class CsvRecords:
                 if not block:
                     break
         return line
+
+
+def is_row(names: Iterable[str]) -> bool:
+    """Return whether the names look like values: those of a person must not get into a message."""
+    signs = [VALUE.fullmatch(name.strip()) for name in names]
+    numbers = sum(bool(sign and sign["number"]) for sign in signs)
+    return numbers > 1 or any(sign and not sign["number"] for sign in signs)
 
 
 def _unique(header: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sovereign_ml.config.data_tables import ReaderSettings
 from sovereign_ml.errors import Misuse
-from sovereign_ml.storage.csv_records import CsvRecords
+from sovereign_ml.storage.csv_records import CsvRecords, is_row
 from sovereign_ml.storage.file_format import format_of
 
 if TYPE_CHECKING:
@@ -75,8 +75,18 @@ def load_files(
             notes += records.notes
     columns = columns_of(connection, table)
     if count(connection, table) == 0:
-        raise Misuse(f"{paths[0]} has a header and no rows: its columns are {', '.join(columns)}.")
+        raise Misuse(f"{paths[0]} has a header and no rows: it {columns_in_words(columns)}.")
     return LoadedFiles(columns, notes)
+
+
+def columns_in_words(columns: Sequence[str]) -> str:
+    """Return the columns for a message, without the values of a file that has no header."""
+    if is_row(columns):
+        return (
+            "has a first line that looks like a row and not like a header; without a header, give "
+            "the names of the columns in [data.reader] names"
+        )
+    return f"has the columns {', '.join(columns)}"
 
 
 def _check_there(path: Path) -> None:
@@ -162,8 +172,9 @@ def _prepare(
     shape = {n: first.get(n, kind) if kind == NO_TYPE else kind for n, kind in shape.items()}
     if first != shape:
         wrong = sorted({name for name, _ in first.items() ^ shape.items()})
+        listed = f"it {columns_in_words(wrong)}" if is_row(wrong) else ", ".join(wrong)
         raise Misuse(
-            f"{path} has other columns or types than the first file: {', '.join(wrong)}. "
+            f"{path} has other columns or types than the first file: {listed}. "
             "Files of one table need the same columns of the same types."
         )
 

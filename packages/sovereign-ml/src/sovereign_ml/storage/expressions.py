@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sovereign_ml.config.data_tables import ReaderSettings
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage import duckdb as db
+from sovereign_ml.storage.csv_records import is_row
 
 if TYPE_CHECKING:
     import duckdb
@@ -133,10 +134,12 @@ class Expressions:
             if not failure:
                 return chosen
             problem = problem or failure
+        if is_row(columns):  # values, which DuckDB proposes as names
+            problem = problem.split(" Candidate bindings")[0]
         raise Misuse(
             f"config.toml [{self.section}] {key} = {expression!r}: {problem} "
             f"{_quoting(expression, list(columns), key)}"
-            f"The file has the columns {', '.join(columns)}."
+            f"The file {db.columns_in_words(list(columns))}."
         )
 
     def _ways(self, text: Sequence[str], *, numbers_first: bool) -> Iterator[dict[str, str]]:

@@ -163,7 +163,7 @@ BAD = {
     "empty file": (broken(""), r"lines\.csv is empty"),
     "header only": (
         broken(GOOD.splitlines()[0] + "\n"),
-        r"has a header and no rows: its columns are order_line, customer_id",
+        r"has a header and no rows: it has the columns order_line, customer_id",
     ),
     "garbage for gzip": (
         broken(b"\x1f\x8bgarbage" * 9, "lines.csv.gz"),
