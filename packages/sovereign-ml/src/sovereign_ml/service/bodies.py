@@ -10,9 +10,32 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from sovereign_ml.decisions.feature_contract import FeatureContract
 from sovereign_ml.service.problems import ProblemError, invalid
+from sovereign_ml.service.schemas import LONGEST_CATEGORY, MOST_IN_A_BATCH
 
+NUMBER_BYTES, LETTER_BYTES, CUSTOMER_BYTES = 48, 6, 256
+"""Most bytes of a number, of a letter of a category, and of a customer without features.
+
+A number has up to 24 digits and signs, a letter may be escaped (``\\u00e4``), and some clients indent.
+"""
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
+
+
+def body_sizes(contract: FeatureContract) -> dict[str, int]:
+    """Return the most bytes that a valid request needs, by the name of its model.
+
+    A model with many inputs needs more than the usual limit, and a full batch a thousand times that.
+    """
+    categories = sum(spec.dtype == "string" for spec in contract.features)
+    names = sum(len(spec.name.encode()) for spec in contract.features)
+    customer = (
+        CUSTOMER_BYTES
+        + names
+        + NUMBER_BYTES * len(contract.features)
+        + LETTER_BYTES * LONGEST_CATEGORY * categories
+    )
+    return {"ScoreRequest": customer, "BatchRequest": MOST_IN_A_BATCH * customer}
 
 
 class Taking(Protocol):

@@ -31,6 +31,7 @@ from sovereign_ml.service.access.rate_limit import Limiter
 from sovereign_ml.service.access.session import Sessions
 from sovereign_ml.service.api.feature_server import connect
 from sovereign_ml.service.api.one_row import scorer_of
+from sovereign_ml.service.bodies import body_sizes
 from sovereign_ml.service.counters import Metrics
 from sovereign_ml.service.desk.planting import Planting
 from sovereign_ml.service.settings import ServiceSettings
@@ -82,7 +83,7 @@ class Runtime:
         self.metrics = Metrics()
         self.sessions = Sessions(settings.session_secret.get_secret_value())
         self.models = request_models(bundle, looks_up=bool(settings.feature_store))
-        self.body_sizes = schemas.body_sizes(bundle.contract)
+        self.body_sizes = body_sizes(bundle.contract)
         self.features = connect(settings)
         card_path = settings.bundle / "card.html"
         # Read once: its hash was checked just before, and the file may change later.

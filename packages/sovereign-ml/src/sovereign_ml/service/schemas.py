@@ -13,11 +13,6 @@ from sovereign_ml.decisions.feature_contract import FeatureContract, FeatureSpec
 MOST_IN_A_BATCH = 1000
 LONGEST_CATEGORY = 200
 """Letters of a category."""
-NUMBER_BYTES, LETTER_BYTES, CUSTOMER_BYTES = 48, 6, 256
-"""Most bytes of a number, of a letter of a category, and of a customer without features.
-
-A number has up to 24 digits and signs, a letter may be escaped (``\\u00e4``), and some clients indent.
-"""
 ID = "0b6f1c3e9a7d4e52"
 CASE = "5f0c1d2e3b4a59687766554433221100"
 Version = Annotated[
@@ -329,22 +324,6 @@ def score_request(contract: FeatureContract, *, looks_up: bool) -> type[BaseMode
     return create_model(
         "ScoreRequest", __base__=customer, __doc__=customer.__doc__, corrects=corrects
     )
-
-
-def body_sizes(contract: FeatureContract) -> dict[str, int]:
-    """Return the most bytes that a valid request needs, by the name of its model.
-
-    A model with many inputs needs more than the usual limit, and a full batch a thousand times that.
-    """
-    categories = sum(spec.dtype == "string" for spec in contract.features)
-    names = sum(len(spec.name.encode()) for spec in contract.features)
-    customer = (
-        CUSTOMER_BYTES
-        + names
-        + NUMBER_BYTES * len(contract.features)
-        + LETTER_BYTES * LONGEST_CATEGORY * categories
-    )
-    return {"ScoreRequest": customer, "BatchRequest": MOST_IN_A_BATCH * customer}
 
 
 def review_request(policy: DecisionPolicy) -> type[BaseModel]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +25,8 @@ from sovereign_ml.supply_chain.wheel import Wheel, read_wheel
 
 CRUFT = ".cruft.json"
 Table = TypeVar("Table", bound=BaseModel)
+Findings = Iterator[tuple[str, str, str]]
+"""For each finding of a check the actual state, the allowed one, and the next step."""
 _RELEASE = re.compile(r"(\d{4})\.(\d{1,2})\.\d+")
 
 
