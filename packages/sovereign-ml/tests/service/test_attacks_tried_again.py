@@ -157,7 +157,7 @@ ATTACKS = tuple(
         ),
         (
             *("F31", "a proxy that keeps connections for 60 s; no preStop", "closed after 30 s"),
-            f"{EDGES}::test_an_idle_connection_outlives_that_of_the_usual_proxies "
+            f"{EDGES}::test_whoever_reads_that_the_service_listens_reaches_it_at_once "
             "deploy/test_deploy_kserve.py::test_traffic_goes_elsewhere_before_the_service_stops",
         ),
         (
@@ -183,7 +183,7 @@ ATTACKS = tuple(
         ),
         (
             *("F38", "listen on ::1", "an address without brackets, lines without time"),
-            f"{EDGES}::test_an_address_of_ipv6_is_printed_as_it_can_be_opened",
+            f"{EDGES}::test_whoever_reads_that_the_service_listens_reaches_it_at_once",
         ),
     )
 )
