@@ -41,7 +41,7 @@ FIRST_ROWS = {"include": ["html"], "exclude": ["tbody tr:nth-child(n+4)"]}
 PAGES = sorted(n for n in tracked() if n.endswith(".md") and not n.endswith("CHANGELOG.md"))
 READMES = ["README.md", f"{PROJECT.name}/README.md"]
 BEFORE = {"docs/migrating.md"}  # names what was there before the library
-MADE = re.compile(r"(build|data|governance)/|deploy/releases\.json|infra/\.env")
+MADE = re.compile(r"(build|data|governance)/|deploy/(releases|tried_variables)\.json|infra/\.env")
 """Files that exist only after a command of the project has run."""
 PATH = re.compile(r"[\w{}.-]+(/[\w{}.-]+)*/?")
 FILE = re.compile(r".+\.(py|toml|json|ipynb)")
