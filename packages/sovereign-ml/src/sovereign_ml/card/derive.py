@@ -13,7 +13,7 @@ from typing import Final
 
 from sovereign_ml.card.duties import SIGNIFICANT, ai_act, dpia
 from sovereign_ml.card.schema.answers import Answers
-from sovereign_ml.card.schema.base import NOT_ANSWERED, Tri, is_open
+from sovereign_ml.card.schema.base import NOT_ANSWERED, Tri, is_future, is_open
 from sovereign_ml.card.schema.derived import Derived, DerivedDecision, DerivedReview
 from sovereign_ml.card.schema.facts import Facts
 from sovereign_ml.card.schema.people import Effect, EffectFactors
@@ -126,8 +126,9 @@ def _review_tested(facts: Facts) -> bool:
     built = facts.run.generated_at
     # Without a build date every test counts as too old.
     asof = built.date() if built else date.max
-    # A test of the future is none, apart from another time zone.
-    return -1 <= (asof - review.tested_on).days <= REVIEW_TEST_VALID_DAYS
+    # A test of the future is none.
+    is_recent = (asof - review.tested_on).days <= REVIEW_TEST_VALID_DAYS
+    return is_recent and not is_future(review.tested_on, asof)
 
 
 def _automation(answers: Answers, review: DerivedReview) -> tuple[str, tuple[str, ...]]:

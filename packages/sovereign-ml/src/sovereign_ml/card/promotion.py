@@ -24,7 +24,7 @@ from sovereign_ml.card.person_names import is_named_person
 from sovereign_ml.card.rules import OwnRules, RulePolicy, blocks, check
 from sovereign_ml.card.rules.engine import Finding
 from sovereign_ml.card.rules.own import NO_OWN_RULES
-from sovereign_ml.card.schema.base import Group
+from sovereign_ml.card.schema.base import Group, is_future
 from sovereign_ml.card.schema.model_card import Card
 
 
@@ -232,10 +232,9 @@ def _stale(card: Card, policy: RulePolicy, today: date) -> list[str]:
     cutoff = card.facts.evaluation.test_cutoff
     if cutoff is None:
         return ["The cut-off of the test data is not recorded."]
-    age = (today - cutoff).days
-    # One day is allowed, because it may be tomorrow already in another time zone.
-    if age < -1:
+    if is_future(cutoff, today):
         return [f"The cut-off of the test data, {cutoff}, lies in the future: correct its dates."]
+    age = (today - cutoff).days
     if age <= policy.max_data_age_days:
         return []
     return [

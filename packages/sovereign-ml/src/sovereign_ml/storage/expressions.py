@@ -25,6 +25,9 @@ GROUPS = r". '\x{00A0}\x{2007}\x{2009}\x{202F}\x{2019}"
 GROUPED = rf"[+-]?([0-9]{{1,3}}([{GROUPS}][0-9]{{3}})+|[0-9]+)(,[0-9]+)?"
 """A number with a decimal comma, as ``1.234,56``."""
 
+SPACES = "' ' || chr(9) || chr(160)"
+"""SQL of the characters around a text that are no part of it."""
+
 
 def number(value: str, decimal: str) -> str:
     """Return SQL that reads the text ``value`` as DOUBLE, null unless it is a finite number."""
@@ -44,7 +47,7 @@ def as_word(value: str) -> str:
 
     In a column of fixed width, "books" and "books   " would be two categories.
     """
-    return f"nullif(trim(CAST({value} AS VARCHAR), ' ' || chr(9) || chr(160)), '')"
+    return f"nullif(trim(CAST({value} AS VARCHAR), {SPACES}), '')"
 
 
 def is_word(value: str, words: Sequence[str]) -> str:

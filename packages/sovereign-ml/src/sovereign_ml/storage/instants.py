@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sovereign_ml.errors import Misuse
 from sovereign_ml.storage import duckdb as db
-from sovereign_ml.storage.expressions import Expressions, is_number
+from sovereign_ml.storage.expressions import SPACES, Expressions, is_number
 
 KEY = "event_time"
 WITH_ZONE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
@@ -22,7 +22,6 @@ EPOCHS = (
 """Seconds, milli-, micro- and nanoseconds since 1970 for 1979 to 2128, each with its divisor."""
 TWO_ZONES = {"BST": "+01:00", "IST": "+01:00"}
 """Summer time of London and Dublin, which DuckDB reads as the time of Dhaka and of India."""
-SPACES = "' ' || chr(9) || chr(160)"
 FROM_EPOCH = ("epoch", "make_timestamp", "interval")
 
 

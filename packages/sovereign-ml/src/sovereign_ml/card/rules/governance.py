@@ -9,15 +9,12 @@ from typing import Final
 from sovereign_ml.card.approval import identity
 from sovereign_ml.card.person_names import author_is
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
-from sovereign_ml.card.schema.base import NOT_ANSWERED, is_open, items_of, plain
+from sovereign_ml.card.schema.base import NOT_ANSWERED, is_future, is_open, items_of, plain
 from sovereign_ml.card.schema.facts import MAX_DUMP_AGE_DAYS
 from sovereign_ml.jurisdictions import covers
 
 # The version before the registry gives a number. Promotion checks the number itself.
 CANDIDATE: Final = "candidate"
-
-# It may be tomorrow already in another time zone.
-ONE_DAY: Final = timedelta(days=1)
 
 # As words, because "endpoint" has the three letters too.
 OFFICER: Final = re.compile(r"\bdpo\b|\bdata protection officer|\bdatenschutzbeauftragt")
@@ -214,7 +211,7 @@ def not_watched(case: Case) -> Hits:
     """People are scored and the monitor did not run lately. Blocks for a high-risk system."""
     first, last = case.facts.decision.first_scoring_on, case.facts.monitoring.last_run_on
     allowed = timedelta(days=case.policy.max_monitor_days)
-    if last and last - case.today > ONE_DAY:
+    if last and is_future(last, case.today):
         yield RuleHit(
             f"The monitor last ran on {last}, which is in the future.", _of_high_risk(case)
         )

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from sovereign_ml.card.derive import claims_review
 from sovereign_ml.card.rules.engine import Case, Hits, RuleHit, Severity, rule
+from sovereign_ml.card.schema.base import is_future
 
 
 @rule(
@@ -65,6 +66,6 @@ def _signs(case: Case) -> list[str]:
             f"(policy: {policy.review_test_days} days)."
         ): (review.tested_on is not None and review.tested_on < oldest),
     }
-    if review.tested_on is not None and review.tested_on - case.today > timedelta(days=1):
+    if review.tested_on is not None and is_future(review.tested_on, case.today):
         signs[f"The test of reviewers is dated {review.tested_on}, in the future."] = True
     return [text for text, holds in signs.items() if holds]

@@ -113,6 +113,11 @@ def fill(
     return Field(default=default, description=meaning, json_schema_extra=extra)
 
 
+def is_future(day: date, today: date) -> bool:
+    """Return whether ``day`` lies ahead of ``today``, more than by another time zone."""
+    return (day - today).days > 1
+
+
 def is_open(value: object) -> bool:
     """Return whether an answer is missing.
 

@@ -66,7 +66,7 @@ class Files:
             unknown, named = "a damaged file", False
         # Not knowing is no proof: a person has to look, or to put the file elsewhere.
         if unknown:
-            return Trace(self.name, place, 1, "file that cannot be unpacked", "by hand")
+            return Trace(self.name, place, 1, "file that cannot be unpacked", HAND)
         if named:
             return Trace(self.name, place, 1, FILE, "file removed" if self._is_ours(path) else HAND)
         if not count:
@@ -190,8 +190,7 @@ class Versions:
 
     def _all(self) -> Iterator[tuple[str, Path]]:
         for label, folder in self._places.items():
-            for path in held(folder):
-                yield label, path
+            yield from ((label, path) for path in held(folder))
 
 
 def held(folder: Path) -> list[Path]:
